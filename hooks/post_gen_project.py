@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 
 import yaml
 
-ANSWERS = json.loads({{ cookiecutter|jsonify|jsonify }})  # fmt: skip
+ANSWERS = json.loads({{ cookiecutter|jsonify|jsonify }})  # type: ignore[arg-type, name-defined]  # fmt: skip
 # {% raw %}
 
 ASIDE = ".before-generation"  # left by pre_gen_project in a directory that was there before
@@ -132,8 +132,8 @@ def main() -> None:
     since = bring_back()
     ours = [path for path in walk() if os.lstat(path).st_mtime >= since]
     faults += filter(None, map(fault_in, ours))
-    faults += environment_faults()
-    faults += filter(None, [] if faults else [write_env()])
+    faults = faults or environment_faults()
+    faults = faults or list(filter(None, [write_env()]))
     if faults:
         sys.exit("\n".join(faults))
     print(f"\n{ANSWERS['project_slug']} is ready:\n\n  cd {ANSWERS['project_slug']}\n  make up\n  make test\n")

@@ -8,14 +8,15 @@ import re
 import sys
 from fnmatch import fnmatch
 
-ANSWERS = json.loads({{ cookiecutter|jsonify|jsonify }})  # fmt: skip
+ANSWERS = json.loads({{ cookiecutter|jsonify|jsonify }})  # type: ignore[arg-type, name-defined]  # fmt: skip
 # {% raw %}
 
 SLUG = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 SLUG_RULE = "lower-case letters, digits and dashes, a letter first, no dash last, at most 40 characters"
 PACKAGE = r"[a-z][a-z0-9_]{0,31}"
 PACKAGE_RULE = "lower-case letters, digits and underscores, a letter first, at most 32 characters"
-EMAIL = r"[A-Za-z0-9.!#$%&'*+/=?^_|~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+"
+LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+EMAIL = rf"[A-Za-z0-9.!#$%&'*+/=?^_|~-]{{1,64}}@({LABEL}\.)+{LABEL}"
 # What TOML, YAML or UTF-8 cannot hold; tabs and line ends become blanks.
 UNPRINTABLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 ASIDE = ".before-generation"
@@ -30,7 +31,7 @@ def faults() -> list[str]:
         shown = answer if len(answer) <= 80 else answer[:76] + "..." + answer[-1]
         found.append(f"{key}: {shown} is refused: {rule}; for example {example}")
 
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036
         found.append(
             f"python: cookiecutter runs on {sys.version.split()[0]}, the template needs 3.11 or newer; "
             f"for example uvx --python 3.13 cookiecutter {ANSWERS.get('_template', '.')}"
@@ -76,7 +77,7 @@ def set_aside() -> None:
         if pattern not in choices[ANSWERS[key]]
     }
     for folder, folders, names in os.walk("."):
-        folders[:] = [name for name in folders if name not in (".git", ".venv", ASIDE)]
+        folders[:] = [name for name in folders if name not in (".git", ".venv", ".local", "node_modules", ASIDE)]
         for name in names:
             path = os.path.relpath(os.path.join(folder, name))
             if any(fnmatch(path, pattern) for pattern in left_out):

@@ -1,0 +1,106 @@
+"""The default product, installed as anybody would: its own check, test, smoke and prove hold, and git sees no change.
+
+Run by itself, not beside the other tests: it is a machine's whole work.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+from tools import reserved
+
+from .conftest import ANSWERS, ROOT
+
+# What package clients need to reach their index; nothing else of this environment comes in.
+CLIENTS = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PYENV_")
+LIMITS = {"check": 300, "test": 240, "smoke": 120, "prove": 300}
+
+
+def bare_environment(home: Path) -> dict[str, str]:
+    """HOME, PATH and the package clients' own settings."""
+    kept = {name: value for name, value in os.environ.items() if name.upper().startswith(CLIENTS)}
+    return kept | {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+
+def run(project: Path, home: Path, *command: str, limit: int = 60) -> str:
+    """Runs a command in the project; what it says is shown when it fails."""
+    with (home / "said.txt").open("w+", encoding="utf-8", errors="replace") as said:
+        result = subprocess.run(
+            command,
+            cwd=project,
+            env=bare_environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            timeout=limit,
+        )
+        said.seek(0)
+        text = said.read()
+    print(text)
+    assert result.returncode == 0, f"{' '.join(command)} ended with {result.returncode}:\n{text[-6000:]}"
+    return text
+
+
+@pytest.fixture(scope="module")
+def product_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("product-home")
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory, product_home: Path) -> Iterator[Path]:
+    """The default answers, baked and committed."""
+    project = Path(
+        cookiecutter(str(ROOT), no_input=True, output_dir=str(tmp_path_factory.mktemp("product")), default_config=True)
+    )
+    author = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.com")
+    run(project, product_home, "git", "init", "-q", "-b", "main")
+    run(project, product_home, "git", "add", "-A")
+    run(project, product_home, "git", *author, "commit", "-q", "-m", "Born")
+    yield project
+    assert run(project, product_home, "git", "status", "--porcelain") == "", "the chores left something for git to see"
+
+
+def test_make_alone_prints_the_list(product: Path, product_home: Path) -> None:
+    said = run(product, product_home, "make")
+    assert all(chore in said for chore in ("setup", "up", *LIMITS))
+
+
+@pytest.mark.parametrize("chore", LIMITS)
+def test_the_product_does_its_own_chores(product: Path, product_home: Path, chore: str) -> None:
+    if chore == "check":
+        run(product, product_home, "make", "setup", f"PYTHON={sys.executable}", limit=300)
+    run(product, product_home, "make", chore, limit=LIMITS[chore])
+
+
+def test_the_formatter_finds_nothing_to_do(product: Path, product_home: Path) -> None:
+    run(product, product_home, "make", "format")
+    assert run(product, product_home, "git", "status", "--porcelain") == ""
+
+
+def test_what_the_product_can_import_is_reserved(product: Path) -> None:
+    found = reserved.modules_of(str(product / ".venv" / "bin" / "python"))
+    assert found - set(ANSWERS["_reserved"]["modules"]) == set(), "run make lock"
+
+
+def test_a_hostile_name_does_not_stop_the_chores(tmp_path: Path, product_home: Path) -> None:
+    text = "no \"quotes\" 'or' \\back\\ 发布 \u202eabc\u202c 🚀, {# 100 % #} & <b>"
+    project = Path(
+        cookiecutter(
+            str(ROOT),
+            no_input=True,
+            default_config=True,
+            output_dir=str(tmp_path),
+            extra_context={
+                "project_name": text.replace("{#", "").replace("#}", ""),
+                "description": "yes: 'no' \"~\" \\",
+                "author_name": 'Doe, Jane "JD" <x>',
+                "package_name": "m" * 32,
+            },
+        )
+    )
+    run(project, product_home, "make", "check", f"PYTHON={sys.executable}", limit=300)
