@@ -3,6 +3,7 @@
 Run by itself, not beside the other tests: it is a machine's whole work.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -18,13 +19,14 @@ from .conftest import ANSWERS, ROOT
 
 # What package clients need to reach their index; nothing else of this environment comes in.
 CLIENTS = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PYENV_")
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
 LIMITS = {"check": 300, "test": 240, "smoke": 120, "prove": 300}
 
 
 def bare_environment(home: Path) -> dict[str, str]:
-    """HOME, PATH and the package clients' own settings."""
+    """HOME, PATH, and the package clients' own settings and cache."""
     kept = {name: value for name, value in os.environ.items() if name.upper().startswith(CLIENTS)}
-    return kept | {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    return kept | {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "XDG_CACHE_HOME": CACHE}
 
 
 def run(project: Path, home: Path, *command: str, limit: int = 60) -> str:
@@ -48,15 +50,22 @@ def run(project: Path, home: Path, *command: str, limit: int = 60) -> str:
 
 @pytest.fixture(scope="module")
 def product_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("product-home")
+    home = tmp_path_factory.mktemp("product-home")
+    (home / ".cookiecutterrc").write_text(json.dumps({"replay_dir": str(home / "replay")}), encoding="utf-8")
+    return home
+
+
+def generate(folder: Path, home: Path, **answers: str) -> Path:
+    config = str(home / ".cookiecutterrc")
+    return Path(
+        cookiecutter(str(ROOT), no_input=True, extra_context=answers, output_dir=str(folder), config_file=config)
+    )
 
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory, product_home: Path) -> Iterator[Path]:
     """The default answers, baked and committed."""
-    project = Path(
-        cookiecutter(str(ROOT), no_input=True, output_dir=str(tmp_path_factory.mktemp("product")), default_config=True)
-    )
+    project = generate(tmp_path_factory.mktemp("product"), product_home)
     author = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.com")
     run(project, product_home, "git", "init", "-q", "-b", "main")
     run(project, product_home, "git", "add", "-A")
@@ -88,19 +97,13 @@ def test_what_the_product_can_import_is_reserved(product: Path) -> None:
 
 
 def test_a_hostile_name_does_not_stop_the_chores(tmp_path: Path, product_home: Path) -> None:
-    text = "no \"quotes\" 'or' \\back\\ 发布 \u202eabc\u202c 🚀, {# 100 % #} & <b>"
-    project = Path(
-        cookiecutter(
-            str(ROOT),
-            no_input=True,
-            default_config=True,
-            output_dir=str(tmp_path),
-            extra_context={
-                "project_name": text.replace("{#", "").replace("#}", ""),
-                "description": "yes: 'no' \"~\" \\",
-                "author_name": 'Doe, Jane "JD" <x>',
-                "package_name": "m" * 32,
-            },
-        )
+    project = generate(
+        tmp_path,
+        product_home,
+        project_name="no \"quotes\" 'or' \\back\\ 发布 \u202eabc\u202c \U0001f680 # 100 % & <b>",
+        project_slug="z",
+        package_name="m" * 32,
+        description="yes: 'no' \"~\" \\",
+        author_name='Doe, Jane "JD" <x>',
     )
     run(project, product_home, "make", "check", f"PYTHON={sys.executable}", limit=300)
