@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 PROJECT := {{cookiecutter.project_slug}}
 DEMO := build/release-agent
+# The machine's certificates, as pip and git use them: a company's proxy needs no setting of its own.
+UV_SYSTEM_CERTS ?= 1
+export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo smoke test check format options lock matrix prove
