@@ -11,6 +11,7 @@ import sys
 import tomllib
 from fnmatch import filter as matching
 from fnmatch import fnmatch
+from functools import partial
 
 import yaml
 
@@ -122,7 +123,8 @@ def write_env() -> str:
     if secrets != 1:
         return ".env.example: one line SECRET_KEY= is needed"
     if not os.path.lexists(".env"):
-        with open(os.open(".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        owner_only = partial(os.open, mode=0o600)
+        with open(".env", "x", encoding="utf-8", newline="\n", opener=owner_only) as file:
             file.write(text)
     return ""
 
