@@ -42,10 +42,12 @@ format: setup ## put the template's own Python in order
 options: setup ## write docs/options.md from cookiecutter.json
 	$(BIN)/python -m tools.options
 
-lock: setup ## renew the pinned tools, and the names that dependencies take
+lock: $(DEMO) ## renew every pin: the tools', the default product's, and the names that dependencies take
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group pyproject.toml:dev --output-file requirements-dev.txt
-	$(BIN)/python -m tools.reserved
+	cd $(DEMO) && $(MAKE) lock && $(MAKE) setup
+	cp $(DEMO)/requirements*.txt '$(PROJECT)/'
+	$(BIN)/python -m tools.reserved $(DEMO)/.venv/bin/python
 
 matrix: setup ## every combination of answers, and every Python from 3.11 to 3.14 that is here
 	$(BIN)/python -m tools.matrix

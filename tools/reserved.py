@@ -58,6 +58,6 @@ def write(names: dict[str, set[str]]) -> None:
 
 if __name__ == "__main__":
     modules = set(recorded()["modules"])
-    for interpreter in sys.argv[1:] or [sys.executable]:
+    for interpreter in sys.argv[1:]:
         modules |= modules_of(interpreter)
-    write({"modules": modules, "projects": locked_projects() or set(recorded()["projects"])})
+    write({"modules": modules, "projects": locked_projects()})
