@@ -1,0 +1,1 @@
+"""A service around one agent; `entrypoints` starts it, `agent` is what it is for."""

@@ -1,0 +1,1 @@
+"""One file for each thing outside the process. Only `bootstrap` knows their classes."""

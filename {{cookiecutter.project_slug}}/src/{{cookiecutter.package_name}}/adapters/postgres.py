@@ -1,0 +1,235 @@
+"""PostgreSQL holds the truth; every statement that the service sends it stands in this file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.errors import UndefinedTable
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ..agent.ports import Check
+from ..errors import Unavailable
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations" / "versions"
+CONNECT_SECONDS = 3
+PING_SECONDS = 1
+SCHEDULER_LOCK = 12_2012  # any number that all schedulers agree on
+
+Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+
+class Postgres:
+    """A pool of connections, opened in the background: a database that is away delays no start."""
+
+    name = "database"
+
+    def __init__(self, url: str, *, pool_size: int, application: str) -> None:
+        self._url = url
+        self._application = application
+        self._pool: Pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=pool_size,
+            timeout=CONNECT_SECONDS,
+            open=False,
+            check=AsyncConnectionPool.check_connection,
+            kwargs=_options(application, CONNECT_SECONDS),
+        )
+
+    async def open(self) -> None:
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def rows(self, sql: str, **values: object) -> list[DictRow]:
+        async with self._connection() as connection:
+            cursor = await connection.execute(sql.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def ping(self) -> None:
+        """By way of the pool, as every request goes; by itself when that fails, to learn why."""
+        try:
+            async with self._connection(PING_SECONDS) as connection:
+                await connection.execute("SELECT 1")
+        except Unavailable:
+            await (await connect(self._url, self._application, seconds=PING_SECONDS)).close()
+            raise
+
+    @asynccontextmanager
+    async def _connection(
+        self, seconds: float | None = None
+    ) -> AsyncIterator[AsyncConnection[DictRow]]:
+        try:
+            async with self._pool.connection(seconds) as connection:
+                yield connection
+        except (OperationalError, PoolTimeout) as error:
+            raise unavailable(error) from error
+
+
+class PostgresSchema:
+    """Ready when the tables are those that this release knows, or newer: migrations only expand."""
+
+    name = "schema"
+
+    def __init__(self, database: Postgres) -> None:
+        self._database = database
+        self._needed = max(file.name[:4] for file in MIGRATIONS.glob("[0-9]*.py"))
+
+    async def ping(self) -> None:
+        try:
+            rows = await self._database.rows("SELECT version_num FROM alembic_version")
+        except UndefinedTable:
+            rows = []
+        at = rows[0]["version_num"] if rows else "0000"
+        if at < self._needed:
+            raise Unavailable(
+                f"the schema is at {at}, this release needs {self._needed}: run `migrate`"
+            )
+
+
+class PostgresChecks:
+    def __init__(self, database: Postgres) -> None:
+        self._database = database
+
+    async def add(self) -> Check:
+        rows = await self._database.rows(
+            "INSERT INTO checks DEFAULT VALUES RETURNING id, asked_at, answered_at, answered_by"
+        )
+        return Check(**rows[0])
+
+    async def get(self, check_id: UUID) -> Check | None:
+        return _one(
+            await self._database.rows(
+                "SELECT id, asked_at, answered_at, answered_by FROM checks WHERE id = %(id)s",
+                id=check_id,
+            )
+        )
+
+    async def answer(self, check_id: UUID, *, by: str) -> Check | None:
+        """The first answer counts: a task that the broker delivers twice changes nothing."""
+        return _one(
+            await self._database.rows(
+                """
+                UPDATE checks SET answered_at = now(), answered_by = %(by)s
+                WHERE id = %(id)s AND answered_at IS NULL
+                RETURNING id, asked_at, answered_at, answered_by
+                """,
+                id=check_id,
+                by=by,
+            )
+        )
+
+    async def claim_stale(self, *, limit: int) -> list[UUID]:
+        """Checks to queue again; each time after twice the wait, 5 minutes at most."""
+        rows = await self._database.rows(
+            """
+            UPDATE checks
+            SET attempts = attempts + 1,
+                queue_again_at = now()
+                    + least(interval '300 s', interval '5 s' * 2 ^ (attempts + 1))
+            WHERE id IN (
+                SELECT id FROM checks
+                WHERE answered_at IS NULL AND queue_again_at <= now()
+                ORDER BY queue_again_at LIMIT %(limit)s
+                FOR UPDATE SKIP LOCKED
+            )
+            RETURNING id
+            """,
+            limit=limit,
+        )
+        return [row["id"] for row in rows]
+
+    async def forget(self, *, older_than: timedelta) -> int:
+        rows = await self._database.rows(
+            """
+            WITH gone AS (DELETE FROM checks WHERE asked_at < now() - %(age)s RETURNING 1)
+            SELECT count(*) AS count FROM gone
+            """,
+            age=older_than,
+        )
+        return int(rows[0]["count"])
+
+
+class PostgresJobs:
+    def __init__(self, database: Postgres) -> None:
+        self._database = database
+
+    async def last_run(self, job: str) -> datetime:
+        """The last run; a job never seen before counts from now on."""
+        rows = await self._database.rows(
+            """
+            INSERT INTO jobs (name) VALUES (%(job)s)
+            ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING last_run
+            """,
+            job=job,
+        )
+        return cast("datetime", rows[0]["last_run"])
+
+    async def record(self, job: str, *, ran_at: datetime) -> None:
+        await self._database.rows(
+            "UPDATE jobs SET last_run = %(ran_at)s WHERE name = %(job)s", job=job, ran_at=ran_at
+        )
+
+
+class PostgresLeader:
+    """Leads while its connection holds an advisory lock; the lock dies with the connection."""
+
+    def __init__(self, url: str, *, application: str, lock: int = SCHEDULER_LOCK) -> None:
+        self._url = url
+        self._application = application
+        self._lock = lock
+        self._connection: AsyncConnection[DictRow] | None = None
+        self._holds = False
+
+    async def leads(self) -> bool:
+        try:
+            if self._connection is None:
+                self._connection = await connect(self._url, self._application)
+            cursor = await self._connection.execute(
+                "SELECT %s OR pg_try_advisory_lock(%s) AS holds", (self._holds, self._lock)
+            )
+            self._holds = bool((await cursor.fetchone() or {})["holds"])
+        except OperationalError as error:
+            await self.close()
+            raise unavailable(error) from error
+        return self._holds
+
+    async def close(self) -> None:
+        self._holds = False
+        if self._connection:
+            await self._connection.close()
+            self._connection = None
+
+
+def _one(rows: list[DictRow]) -> Check | None:
+    return Check(**rows[0]) if rows else None
+
+
+async def connect(
+    url: str, application: str, *, seconds: int = CONNECT_SECONDS
+) -> AsyncConnection[DictRow]:
+    """A connection outside the pool."""
+    try:
+        return await AsyncConnection.connect(url, **_options(application, seconds))
+    except OperationalError as error:
+        raise unavailable(error) from error
+
+
+def _options(application: str, seconds: int) -> dict[str, Any]:
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "connect_timeout": seconds,
+        "application_name": application,
+    }
+
+
+def unavailable(error: Exception) -> Unavailable:
+    reason = " ".join(str(error).split()).rstrip(".?") or type(error).__name__
+    return Unavailable(f"the database does not answer (DATABASE_URL): {reason}")

@@ -1,0 +1,102 @@
+"""The schema and its history. Only here is Alembic imported, for `migrate` alone."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from ..errors import AppError
+from .postgres import CONNECT_SECONDS, unavailable
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+LOCK = 12_2013  # two `migrate` at once wait for each other
+
+
+class Schema:
+    def __init__(self, url: str, *, migrations: Path = MIGRATIONS) -> None:
+        self._engine = sa.create_engine(
+            sa.make_url(url).set(drivername="postgresql+psycopg"),
+            poolclass=sa.NullPool,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
+        self._config = Config()
+        self._config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+        self._scripts = ScriptDirectory.from_config(self._config)
+
+    @property
+    def head(self) -> str:
+        return self._scripts.get_current_head() or "0000"
+
+    def current(self) -> str | None:
+        """The revision that the database is at; None for an empty one."""
+        with self._connected() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def pending(self) -> list[str]:
+        """What `upgrade` would do, a line each, oldest first."""
+        current = self.current()
+        if self._is_newer(current):
+            return []
+        steps = self._scripts.iterate_revisions("head", current or "base")
+        return [f"{step.revision} {step.doc}" for step in reversed(list(steps))]
+
+    def upgrade(self) -> None:
+        """Brings the database to the head. All of a migration happens, or nothing of it.
+
+        A database that a newer release has migrated is left as it is: migrations only expand.
+        """
+        if self._is_newer(self.current()):
+            return
+        with self._connected() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+            connection.commit()
+            self._config.attributes["connection"] = connection
+            command.upgrade(self._config, "head")
+            connection.commit()
+
+    def sql(self) -> str:
+        """The statements that `upgrade` would send now."""
+        current = self.current()
+        self._config.output_buffer = buffer = io.StringIO()
+        command.upgrade(self._config, f"{current}:head" if current else "head", sql=True)
+        return buffer.getvalue()
+
+    def state(self) -> str:
+        """Where the schema is, in a line."""
+        current = self.current() or "0000"
+        if current == self.head:
+            return f"the schema is at {current}, as this release needs it"
+        what = "newer" if self._is_newer(current) else "older"
+        return f"the schema is at {current}, {what} than this release's {self.head}"
+
+    def _is_newer(self, current: str | None) -> bool:
+        return (current or "") > self.head
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise unavailable(error.orig or error) from error
+
+
+def new_migration(message: str, *, migrations: Path = MIGRATIONS) -> Path:
+    """An empty migration, numbered after the last."""
+    slug = re.sub(r"[^a-z0-9]+", "_", message.lower()).strip("_")
+    if not slug:
+        raise AppError(f"{message!r} makes no file name: say in letters what the migration does")
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    scripts = ScriptDirectory.from_config(config)
+    number = int(scripts.get_current_head() or 0) + 1
+    scripts.generate_revision(f"{number:04}", message.rstrip("."))
+    return migrations / "versions" / f"{number:04}_{slug}.py"

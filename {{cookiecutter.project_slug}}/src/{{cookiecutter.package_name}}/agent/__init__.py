@@ -1,0 +1,1 @@
+"""The core: pure Python; no framework, driver, clock or `os` in here."""

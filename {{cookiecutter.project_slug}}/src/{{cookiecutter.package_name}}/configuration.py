@@ -1,0 +1,78 @@
+"""The settings as people read them: `.env.example`, the page in docs, `config show`."""
+
+import secrets
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from .settings import SECRET_LENGTH, Settings
+
+
+def env_example(*, with_secrets: bool = False) -> str:
+    """Every setting with its help: what a laptop needs is set, the rest shows its default."""
+    lines = [
+        "# A laptop's settings: `make setup` makes .env of this, with a secret of its own.",
+        "",
+    ]
+    for name, field in Settings.model_fields.items():
+        value = (
+            secrets.token_urlsafe(SECRET_LENGTH)
+            if with_secrets and name == "secret_key"
+            else _laptop(field)
+        )
+        off = "" if field.is_required() or field.examples else "# "
+        lines += [f"# {field.description}", f"{off}{name.upper()}={value}", ""]
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """The page docs/configuration.md."""
+    rows = [
+        f"| `{name.upper()}` | {_default(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(
+        [
+            "# Configuration",
+            "",
+            "Every setting is an environment variable, read once when a process starts.",
+            "On a laptop `.env` is read too; the environment wins. Faults are named all at once.",
+            "",
+            "| variable | default | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every value; of a URL all but the password, of another secret nothing."""
+    return {name.upper(): _masked(value) for name, value in settings}
+
+
+def _masked(value: object) -> str:
+    if not isinstance(value, SecretStr):
+        return _plain(value)
+    scheme, colon, rest = value.get_secret_value().partition(":")
+    user, at, place = rest.rpartition("@")
+    if not colon:
+        return "***"
+    return f"{scheme}:{user.rpartition(':')[0]}:***@{place}" if at else f"{scheme}:{rest}"
+
+
+def _laptop(field: FieldInfo) -> str:
+    return str(field.examples[0]) if field.examples else _plain(field.get_default())
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = _plain(field.get_default())
+    return f"`{value}`" if value else ""
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return "" if value is None or type(value).__name__ == "PydanticUndefinedType" else str(value)

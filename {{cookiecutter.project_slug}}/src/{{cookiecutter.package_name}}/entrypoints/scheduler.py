@@ -1,0 +1,109 @@
+"""The scheduler: sweeps up what was lost and starts the periodic jobs.
+
+Run as many as you like: one leads, the others wait for it to die.
+"""
+
+import asyncio
+import logging
+import signal
+from datetime import UTC, datetime, timedelta
+
+from celery.schedules import crontab
+
+from ..about import about
+from ..bootstrap import App, running
+from ..errors import Unavailable
+from ..service import CLEANUP
+from ..settings import Settings
+from ..telemetry.logs import configure_logs
+from ..telemetry.metrics import Metrics
+from ..telemetry.probes import serve_probes
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+RETRY_SECONDS = 2.0
+STUCK_SECONDS = 30.0
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+JOBS = {CLEANUP: crontab(minute="17", hour="3", nowfun=now)}  # UTC
+
+
+def schedule(settings: Settings) -> int:
+    """Schedules until SIGTERM; the exit code."""
+    configure_logs(settings, "scheduler")
+    asyncio.run(Scheduler(settings).run())
+    return 0
+
+
+class Scheduler:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics(settings, "scheduler")
+        self._stopping = asyncio.Event()
+        self._ticked_at = now()
+        self._due: dict[str, datetime] = {}  # empty while another leads
+        self._reached = True
+
+    async def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+        serve_probes(self._settings.metrics_port, metrics=self._metrics, health=self._health)
+        log.info("scheduler started", extra={"jobs": list(JOBS)})
+        async with running(self._settings, "scheduler") as app:
+            while not self._stopping.is_set():
+                await self._wait(await self._tick(app))
+        log.info("scheduler stopped")
+
+    async def _tick(self, app: App) -> float:
+        """One round of work where this scheduler leads; how long to wait for the next."""
+        self._ticked_at = now()
+        try:
+            if await self._leads(app):
+                self._metrics.swept.inc(await app.service.sweep())
+                await self._start_due(app)
+        except Unavailable as error:
+            if self._reached:
+                log.warning("scheduler waits for a backing service", extra={"error": str(error)})
+            self._reached = False
+            return RETRY_SECONDS
+        self._reached = True
+        return TICK_SECONDS
+
+    async def _leads(self, app: App) -> bool:
+        leads = await app.leader.leads()
+        self._metrics.leader.set(leads)
+        if leads and not self._due:
+            log.info("scheduler leads")
+            self._due = {job: _next(job, await app.jobs.last_run(job)) for job in JOBS}
+        elif not leads:
+            self._due = {}
+        return leads
+
+    async def _start_due(self, app: App) -> None:
+        """Queue what is due, then note it: a crash in between starts a job twice, never none."""
+        for job in [job for job, due in self._due.items() if due <= now()]:
+            await app.service.queue.send(job)
+            await app.jobs.record(job, ran_at=now())
+            self._due[job] = _next(job, now())
+            log.info("job started", extra={"job": job, "next": self._due[job].isoformat()})
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _health(self) -> dict[str, str] | None:
+        stuck = (now() - self._ticked_at).total_seconds() > STUCK_SECONDS
+        return None if stuck else about().health()
+
+
+def _next(job: str, last_run: datetime) -> datetime:
+    wait: timedelta = JOBS[job].remaining_estimate(last_run)
+    return now() + wait

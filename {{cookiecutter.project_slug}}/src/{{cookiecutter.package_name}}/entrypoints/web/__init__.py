@@ -1,0 +1,1 @@
+"""The web process: routes in, use cases out."""

@@ -1,0 +1,88 @@
+"""The FastAPI application, and the server that binds $PORT itself (factor VII)."""
+
+import errno
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypedDict
+
+import uvicorn
+from fastapi import FastAPI
+
+from ...about import about
+from ...bootstrap import App, running
+from ...errors import AppError
+from ...service import Service
+from ...settings import Settings
+from ...telemetry.logs import configure_logs
+from ...telemetry.metrics import Metrics
+from .observe import Observe
+from .problems import answer_problems, describe_problems
+from .routes import router
+
+log = logging.getLogger(__name__)
+
+
+class State(TypedDict):
+    """What a request finds in `request.state`."""
+
+    service: Service
+
+
+def create_app(
+    settings: Settings, *, parts: AbstractAsyncContextManager[App] | None = None
+) -> FastAPI:
+    """The application; a test may hand it other parts."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with parts or running(settings, "web") as opened:
+            yield {"service": opened.service}
+
+    app = FastAPI(
+        title=about().name,
+        description=about().description,
+        version=about().version,
+        lifespan=lifespan,
+    )
+    app.state.metrics = metrics = Metrics(settings, "web")
+    app.include_router(router)
+    app.add_middleware(Observe, metrics=metrics)
+    answer_problems(app)
+    describe_problems(app)
+    return app
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM, finishes what is in flight; the exit code."""
+    configure_logs(settings, "web")
+    listener = _bind(settings.port)
+    config = uvicorn.Config(
+        create_app(settings),
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises it again when done, and we exit 0
+    log.info("web started", extra={"port": settings.port})
+    uvicorn.Server(config).run([listener])
+    log.info("web stopped")
+    return 0
+
+
+def _bind(port: int) -> socket.socket:
+    """A listening socket on every interface, IPv6 too where the machine has it."""
+    try:
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        return socket.create_server(
+            ("", port), family=family, dualstack_ipv6=family == socket.AF_INET6, backlog=2048
+        )
+    except OSError as error:
+        why = (
+            "is taken" if error.errno == errno.EADDRINUSE else f"can't be bound ({error.strerror})"
+        )
+        raise AppError(f"PORT={port} {why}: stop what uses it, or choose another") from error

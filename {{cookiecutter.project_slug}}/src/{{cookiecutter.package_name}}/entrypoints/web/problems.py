@@ -1,0 +1,93 @@
+"""Every error is a problem document (RFC 9457): what is wrong, with what, and what to do."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from ...errors import AppError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Fault(BaseModel):
+    where: str = Field(examples=["path.check_id"])
+    what: str = Field(examples=["Input should be a valid UUID"])
+
+
+class Problem(BaseModel):
+    """The body of every answer that is not a success."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = ""
+    faults: list[Fault] = []
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Adds the problem document to the OpenAPI description, which knows of our routes alone."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses as problem documents, for a route's OpenAPI description."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Makes the app answer every error with a problem document."""
+
+    @app.exception_handler(AppError)
+    async def _(_: Request, error: AppError) -> JSONResponse:
+        return problem(error.status, str(error), title=error.title)
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: HTTPException) -> JSONResponse:
+        asked = f"{request.method} {request.url.path}"
+        detail = f"{asked}: {error.detail}. What can be asked is described at /openapi.json"
+        return problem(error.status_code, detail, headers=dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def _(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [Fault(where=".".join(map(str, e["loc"])), what=e["msg"]) for e in error.errors()]
+        return problem(
+            422, "the request does not fit the OpenAPI document at /openapi.json", faults=faults
+        )
+
+    @app.exception_handler(Exception)
+    async def _(_: Request, error: Exception) -> JSONResponse:
+        log.error("request failed", exc_info=error)
+        return problem(500, "the fault is ours and has been logged")
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    title: str = "",
+    faults: list[Fault] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    title = title or HTTPStatus(status).phrase
+    body = Problem(title=title, status=status, detail=detail, faults=faults or [])
+    return JSONResponse(body.model_dump(), status, headers=headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,104 @@
+"""Everything a deploy may change, read from the environment once and frozen (factor III).
+
+`.env.example` and `docs/configuration.md` are generated from this class.
+"""
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import ConfigError
+
+SECRET_LENGTH = 32
+
+
+def _url(*forms: str) -> AfterValidator:
+    """A URL of one of these forms; one without `//` needs no more than its scheme."""
+    schemes = {form.partition(":")[0]: form.endswith("//") for form in forms}
+
+    def check(value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in schemes or (schemes[parts.scheme] and not parts.hostname):
+            msg = f"expected {' or '.join(form + '…' * form.endswith('/') for form in forms)}"
+            raise ValueError(msg)
+        return value
+
+    return AfterValidator(check)
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value) < SECRET_LENGTH:
+        msg = f"it has {len(value)} characters"
+        raise ValueError(msg)
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, _url("postgresql://", "embedded:")]
+BrokerUrl = Annotated[SecretStr, _url("pgmq:", "redis://", "rediss://", "amqp://", "amqps://")]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    port: int = Field(8000, ge=1, le=65535)
+    """The port that the web process binds, on all interfaces."""
+    metrics_port: int = Field(9100, ge=1, le=65535)
+    """The port on which worker and scheduler serve /health and /metrics."""
+    environment: str = "development"
+    """The name of this deploy: a label on logs and metrics, never a switch in the code."""
+    release: str = "unreleased"
+    """What is running: the tag or commit that the image was built from."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least that is logged."""
+    log_format: Literal["json", "text"] = Field("json", examples=["text"])
+    """json: one object a line, for machines. text: key=value, for people."""
+    database_url: DatabaseUrl = Field(examples=["embedded:"])
+    """PostgreSQL. `embedded:` is the one that `make up` runs in .local/ on a laptop."""
+    database_direct_url: DatabaseUrl | None = None
+    """The same database past a transaction pooler, for locks and migrations."""
+    database_pool_size: int = Field(10, ge=1, le=1000)
+    """The most connections that one process holds to the database."""
+    broker_url: BrokerUrl = SecretStr("pgmq:")
+    """Where tasks queue. `pgmq:` is the database itself; or redis://… or amqp://…"""
+    worker_concurrency: int = Field(100, ge=1, le=10_000)
+    """Tasks in flight in one worker process; more cores are more processes."""
+    shutdown_grace: int = Field(25, ge=1, le=3600)
+    """Seconds that work in flight may take after SIGTERM; then it is handed back."""
+    retention_days: int = Field(30, ge=1, le=36_500)
+    """How long finished work is kept."""
+    secret_key: Annotated[SecretStr, AfterValidator(_long_enough)]
+    """Signs what leaves the service and comes back to it; at least 32 characters."""
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings of this process, or one ConfigError that names every fault."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigError(*(_fault(cls, dict(fault)) for fault in error.errors())) from None
+
+    @property
+    def direct_url(self) -> SecretStr:
+        return self.database_direct_url or self.database_url
+
+
+def is_secret(field: str) -> bool:
+    return "SecretStr" in str(Settings.model_fields[field].annotation)
+
+
+def _fault(settings: type[Settings], error: dict[str, Any]) -> str:
+    field = str(error["loc"][0])
+    help_ = settings.model_fields[field].description
+    if error["type"] == "missing":
+        return f"{field.upper()} is not set: {help_}"
+    value = "" if is_secret(field) else f"={error['input']}"
+    rule = error["msg"].removeprefix("Value error, ")
+    return f"{field.upper()}{value} is not usable: {rule}. {help_}"

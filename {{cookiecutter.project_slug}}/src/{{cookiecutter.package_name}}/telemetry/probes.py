@@ -1,0 +1,54 @@
+"""/health and /metrics for a process that is no web server.
+
+Liveness touches nothing outside the process: a database that blinks must not restart every worker.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from ..errors import AppError
+from .metrics import CONTENT_TYPE, Metrics
+
+log = logging.getLogger(__name__)
+
+
+def serve_probes(
+    port: int, *, metrics: Metrics, health: Callable[[], dict[str, str] | None]
+) -> None:
+    """Answers on the port, from a thread; `health` gives None when the process is stuck."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            match self.path:
+                case "/health":
+                    body = health()
+                    self._answer(
+                        200 if body else 503,
+                        "application/json",
+                        json.dumps(body or {"status": "stuck"}).encode(),
+                    )
+                case "/metrics":
+                    self._answer(200, CONTENT_TYPE, metrics.render())
+                case _:
+                    self._answer(404, "text/plain", b"/health or /metrics\n")
+
+        def _answer(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes are not logged."""
+
+    try:
+        server = ThreadingHTTPServer(("", port), Handler)
+    except OSError as error:
+        raise AppError(
+            f"METRICS_PORT={port} can't be bound ({error.strerror}): choose another"
+        ) from error
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()

@@ -1,0 +1,84 @@
+"""Real parts for the tests: one PostgreSQL for the run, a fresh database for each test."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from {{ cookiecutter.package_name }}.adapters.embedded import Embedded
+from {{ cookiecutter.package_name }}.adapters.schema import Schema
+from {{ cookiecutter.package_name }}.entrypoints import leash
+from {{ cookiecutter.package_name }}.settings import Settings
+
+from .processes import Process, eventually
+
+pytest_plugins = ["tests.factors.report"]
+SECRET = "a secret of the tests, long enough to be taken"
+
+
+@pytest.fixture(autouse=True)
+def _only_the_environment_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the developer's .env or settings."""
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """PostgreSQL, the same that `make up` runs, with a migrated database to copy."""
+    embedded = Embedded(tmp_path_factory.mktemp("server") / "postgres")
+    tie = [sys.executable, "-m", leash.__name__, str(os.getpid()), str(int(signal.SIGQUIT))]
+    with subprocess.Popen([*tie, *embedded.prepare()]) as process:
+        try:
+            eventually(embedded.is_ready, "PostgreSQL is ready")
+            Schema(_create(embedded, "migrated")).upgrade()
+            yield embedded
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def empty_database(server: Embedded) -> str:
+    """The URL of a database without a table."""
+    return _create(server, f"test_{uuid4().hex}")
+
+
+@pytest.fixture
+def database_url(server: Embedded) -> str:
+    """The URL of a fresh database with the schema of this release."""
+    return _create(server, f"test_{uuid4().hex}", template="migrated")
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    return Settings.load()
+
+
+@pytest.fixture
+def start(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts a process of the service, as in start("serve"); it ends with the test."""
+    with ExitStack() as ending:
+
+        def start(*command: str, **environment: str) -> Process:
+            environment = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET, **environment}
+            process = Process(*command, environment=environment, directory=tmp_path)
+            ending.callback(process.end)
+            return process
+
+        yield start
+
+
+def _create(server: Embedded, name: str, *, template: str = "template1") -> str:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+    return f"{server.url().rpartition('/')[0]}/{name}"

@@ -1,0 +1,174 @@
+"""`up`: the whole service under its supervisor, from an empty directory."""
+
+import json
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..conftest import SECRET
+from ..processes import Process, eventually
+
+Up = Callable[..., Process]
+NAMES = ["up", "postgres", "web", "worker", "scheduler"]
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    """Starts `up` in a directory of the test, on its own embedded database."""
+    with ExitStack() as ending:
+
+        def start(*command: str, directory: str = "project", **environment: str) -> Process:
+            home = tmp_path / directory
+            home.mkdir(exist_ok=True)
+            environment = {"DATABASE_URL": "embedded:", "SECRET_KEY": SECRET, **environment}
+            process = Process(*(command or ["up"]), environment=environment, directory=home)
+            ending.callback(process.end)
+            return process
+
+        yield start
+
+
+def is_up(process: Process) -> Process:
+    eventually(
+        lambda: "Ctrl-C stops it" in process.output, f"it is up:\n{process.output}", seconds=40
+    )
+    return process
+
+
+def state(tmp_path: Path, directory: str = "project") -> dict[str, Any]:
+    known: dict[str, Any] = json.loads((tmp_path / directory / ".local" / "up.json").read_text())
+    return known
+
+
+def pids(tmp_path: Path) -> dict[str, int]:
+    return {name: known["pid"] for name, known in state(tmp_path).items()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Ended, but nobody has asked for its exit code: the first process of a container may not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_everything_starts_says_where_it_is_works_and_stops_in_order(
+    up: Up, tmp_path: Path
+) -> None:
+    process = is_up(up())
+    assert list(state(tmp_path)) == NAMES
+    for name in NAMES[1:]:
+        assert f"{name:9} ready, pid {pids(tmp_path)[name]}" in process.output
+    assert f"http://127.0.0.1:{process.port}\n" in process.output
+    other_terminal = up("check")
+    assert other_terminal.ended() == 0, other_terminal.output
+    assert f":{pids(tmp_path)['worker']} answered" in other_terminal.output
+    for private in (".local", ".local/postgres"):
+        assert stat.S_IMODE((tmp_path / "project" / private).stat().st_mode) == 0o700
+    reach = tmp_path / "project" / ".local" / "postgres" / "connection.json"
+    assert stat.S_IMODE(reach.stat().st_mode) == 0o600
+    running = pids(tmp_path)
+    process.signal(signal.SIGINT)
+    assert process.ended() == 0
+    stopped = [line.split()[2] for line in process.lines if "stopped with 0" in line]
+    assert stopped == ["scheduler", "worker", "web", "postgres"]
+    assert not any(alive(pid) for pid in running.values())
+
+
+def test_nothing_outlives_a_killed_supervisor_and_it_starts_again(up: Up, tmp_path: Path) -> None:
+    first = is_up(up())
+    running = pids(tmp_path)
+    first.signal(signal.SIGKILL)
+    gone = eventually(lambda: not any(map(alive, running.values())), "no orphan is left", seconds=5)
+    assert gone
+    is_up(up())
+    assert up("check").ended() == 0
+
+
+def test_what_dies_is_started_again_alone(up: Up, tmp_path: Path) -> None:
+    process = is_up(up())
+    first = pids(tmp_path)
+    for name in NAMES[1:]:
+        os.kill(first[name], signal.SIGKILL)
+        restarted = f"{name} ended with -9; starting it again"
+        eventually(lambda said=restarted: said in process.output, f"{name} is started again")  # type: ignore[misc]
+    eventually(lambda: up("check").ended() == 0, "the service is whole again")
+    now = pids(tmp_path)
+    assert [name for name in NAMES if now[name] == first[name]] == ["up"]
+    assert process.output.count("starting it again") == len(NAMES[1:])
+
+
+def test_two_run_side_by_side(up: Up, tmp_path: Path) -> None:
+    first, second = up(directory="one"), up(directory="two")
+    is_up(first), is_up(second)
+    for directory in ("one", "two"):
+        check = up("check", directory=directory)
+        assert check.ended() == 0, check.output
+        assert f":{state(tmp_path, directory)['worker']['pid']} answered" in check.output
+
+
+def test_a_second_one_in_the_same_directory_is_refused(up: Up) -> None:
+    first = is_up(up())
+    second = up()
+    assert second.ended() == 1
+    assert second.output == f"error: `up` runs in this directory already, as process {first.pid}\n"
+
+
+def test_a_taken_port_is_one_line_and_starts_nothing(up: Up, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = up(PORT=str(port))
+        assert process.ended() == 1
+    assert process.output.startswith(f"error: PORT={port} can't be used")
+    assert process.output.count("\n") == 1
+    assert not (tmp_path / "project" / ".local" / "postgres").exists()
+
+
+def test_a_directory_that_can_not_be_written_is_one_line(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / ".local").write_text("a file where a directory should be")
+    process = up()
+    assert process.ended() == 1
+    assert "can't be written" in process.output
+    assert process.output.count("\n") == 1
+
+
+def test_a_foreign_database_that_does_not_answer_is_one_line(up: Up) -> None:
+    process = up(DATABASE_URL="postgresql://app:hunter2@127.0.0.1:1/app")
+    assert process.ended() == 69
+    assert "error: the database does not answer (DATABASE_URL)" in process.output
+    assert process.output.count("\n") == 1
+    assert "hunter2" not in process.output
+
+
+def test_a_child_that_can_not_start_ends_it_with_the_reason(up: Up, tmp_path: Path) -> None:
+    data = tmp_path / "project" / ".local" / "postgres" / "data"
+    data.mkdir(mode=0o700, parents=True)
+    (data / "PG_VERSION").write_text("9.6")
+    process = up()
+    assert process.ended() == 1
+    assert "postgres  | " in process.output
+    assert process.lines[-1] == "error: postgres did not start; its lines above say why\n"
+
+
+def test_without_a_database_started_other_commands_say_how_to_start_it(up: Up) -> None:
+    process = up("check")
+    assert process.ended() == 69
+    assert process.output == (
+        "error: no embedded database in .local/postgres: start it with `make up`\n"
+    )

@@ -1,0 +1,163 @@
+"""Factors that the source and the files beside it can break: I, II, III, X, and what reads them."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from {{ cookiecutter.package_name }}.about import about
+from {{ cookiecutter.package_name }}.adapters.embedded import Embedded
+
+from ..processes import PACKAGE
+from .catalogue import FACTORS
+from .report import verdict
+
+PROJECT = Path(__file__).parents[2]
+SOURCES = sorted((PROJECT / "src").rglob("*.py"))
+
+
+def environment_switches(source: str) -> Iterator[int]:
+    """Lines that compare the name of the environment, or branch on it."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Compare(lineno=line):
+                tested: ast.AST = node
+            case ast.If(test=tested, lineno=line) | ast.IfExp(test=tested, lineno=line):
+                pass
+            case ast.While(test=tested, lineno=line) | ast.Match(subject=tested, lineno=line):
+                pass
+            case _:
+                continue
+        if "attr='environment'" in ast.dump(tested):
+            yield line
+
+
+def environment_reads(source: str) -> Iterator[int]:
+    """Lines that look a variable up by themselves instead of asking Settings."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in {"getenv", "getenvb", "environb"}:
+            yield node.lineno
+        if isinstance(node, ast.Subscript) and "environ" in ast.dump(node.value):
+            yield node.lineno
+        if isinstance(node, ast.Call) and "attr='environ'" in ast.dump(node.func):
+            yield node.lineno
+
+
+def imported(source: str) -> set[str]:
+    """Top-level modules that are imported from outside the package."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def distribution(requirement: str) -> str:
+    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
+
+
+def in_source(find: Callable[[str], Iterator[int]]) -> list[str]:
+    return [f"{file.name}:{line}" for file in SOURCES for line in find(file.read_text())]
+
+
+@pytest.mark.factor("I")
+def test_no_code_depends_on_the_name_of_the_environment() -> None:
+    assert list(environment_switches('if settings.environment == "production": pass')) == [1, 1]
+    assert list(environment_switches("match s.environment:\n  case _: pass")) == [1]
+    assert not in_source(environment_switches)
+
+
+@pytest.mark.factor("I")
+def test_there_is_one_build_for_all_environments() -> None:
+    names = {"dev", "development", "staging", "prod", "production"}
+    per_environment = [
+        f.name for f in PROJECT.glob("Dockerfile*") if names & set(f.name.split("."))
+    ]
+    assert not per_environment
+
+
+@pytest.mark.factor("II")
+def test_everything_imported_is_declared() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    declared = {distribution(requirement) for requirement in project["dependencies"]}
+    provided = metadata.packages_distributions()
+    used = set().union(*(imported(file.read_text()) for file in SOURCES))
+    assert {"fastapi", "celery"} <= used
+    undeclared = {
+        module
+        for module in used - sys.stdlib_module_names - {PACKAGE}
+        if not {distribution(name) for name in provided.get(module, ())} & declared
+    }
+    assert not undeclared
+
+
+@pytest.mark.factor("II")
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_dependency_is_pinned_with_hashes_and_no_address(name: str) -> None:
+    lock = (PROJECT / name).read_text()
+    pins = re.split(r"\n(?=\S)", lock.partition("\n")[2])
+    assert len(pins) > 40
+    assert all(re.match(r"[a-z0-9-]+==\S+", pin) for pin in pins)
+    assert all("--hash=sha256:" in pin for pin in pins)
+    assert "://" not in lock
+
+
+@pytest.mark.factor("II")
+def test_the_environment_is_isolated_and_exactly_the_lock() -> None:
+    lock = (PROJECT / "requirements-dev.txt").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", lock, re.MULTILINE))
+    installed = {distribution(d.name): d.version for d in metadata.distributions()}
+    ours = {about().slug, "pip", "setuptools"}
+    strangers = {name for name in installed if pinned.get(name) != installed[name]} - ours
+    assert not strangers
+    assert sys.prefix != sys.base_prefix
+
+
+@pytest.mark.factor("III")
+def test_only_the_settings_read_the_environment() -> None:
+    assert list(environment_reads('os.environ["X"]')) == [1]
+    assert list(environment_reads('os.environ.get("X"); os.getenv("Y")')) == [1, 1]
+    assert not in_source(environment_reads)
+
+
+@pytest.mark.factor("III")
+def test_the_repository_could_be_made_public_now() -> None:
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", ".env", ".local"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if (PROJECT / ".git").exists():
+        assert ignored.stdout.split() == [".env", ".local"]
+    assert "\nSECRET_KEY=\n" in (PROJECT / ".env.example").read_text()
+
+
+@pytest.mark.factor("X")
+def test_laptop_and_compose_run_the_same_postgresql(server: Embedded) -> None:
+    with psycopg.connect(server.url()) as connection:
+        major = connection.info.server_version // 10000
+    images = re.findall(r"image: (?:\S+/)?postgres:(\d+)", (PROJECT / "compose.yaml").read_text())
+    assert images == [str(major)]
+
+
+def test_every_proof_names_a_factor_that_exists(request: pytest.FixtureRequest) -> None:
+    marked = [item.get_closest_marker("factor") for item in request.session.items]
+    assert {factor for marker in marked if marker for factor in marker.args} <= set(FACTORS)
+
+
+def test_what_is_not_proven_is_not_said_to_hold() -> None:
+    assert verdict({}) == "not yet"
+    assert verdict({"one": "passed", "two": "failed"}) == "broken"
+    assert verdict({"one": "passed", "two": "skipped"}) == "broken"
+    assert verdict({"one": "passed"}) == "holds"

@@ -1,0 +1,66 @@
+"""Factors that running processes prove: VII, VIII, XI."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from {{ cookiecutter.package_name }}.about import about
+
+from ..processes import Process, eventually
+
+Start = Callable[..., Process]
+
+
+@pytest.mark.factor("VII")
+def test_the_web_process_binds_its_port_itself_on_all_interfaces(start: Start) -> None:
+    web = start("serve").healthy()
+    addresses = ["127.0.0.1"]
+    if sys.platform == "linux":
+        addresses.append("127.0.0.2")
+    if socket.has_dualstack_ipv6():
+        addresses.append("[::1]")
+    for address in addresses:
+        assert httpx2.get(f"http://{address}:{web.port}/health").status_code == 200
+
+
+@pytest.mark.factor("VIII")
+def test_more_load_is_more_processes_of_a_type(start: Start) -> None:
+    web = start("serve").healthy()
+    workers = [start("work", WORKER_CONCURRENCY="1").logged("worker started") for _ in range(2)]
+    answered: set[int] = set()
+
+    def both_have_answered() -> bool:
+        asked = [httpx2.post(f"{web.url}/checks").headers["location"] for _ in range(10)]
+        for path in asked:
+            by = eventually(lambda at=path: answered_by(web, at), "it is answered")  # type: ignore[misc]
+            answered.add(int(by.rpartition(":")[2]))
+        return answered == {worker.pid for worker in workers}
+
+    eventually(both_have_answered, "both workers share the work")
+
+
+@pytest.mark.factor("XI")
+def test_every_line_of_every_process_is_a_json_event_and_none_writes_a_file(
+    start: Start, tmp_path: Path
+) -> None:
+    web, worker = start("serve").healthy(), start("work").healthy()
+    scheduler = start("schedule").healthy()
+    path = httpx2.post(f"{web.url}/checks").headers["location"]
+    eventually(lambda: answered_by(web, path), "the worker answers")
+    for process in (web, worker, scheduler):
+        process.end()
+        assert process.lines
+        for line in map(json.loads, process.lines):
+            assert line["service"] == about().slug
+            assert {"time", "level", "event", "environment", "release", "process"} <= set(line)
+    assert not list(tmp_path.rglob("*"))
+
+
+def answered_by(web: Process, path: str) -> str | None:
+    by = httpx2.get(web.url + path).json()["answered_by"]
+    return str(by) if by else None

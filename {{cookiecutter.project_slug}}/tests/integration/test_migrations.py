@@ -1,0 +1,102 @@
+"""The schema and the `migrate` command, on a real database."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from {{ cookiecutter.package_name }}.adapters.schema import MIGRATIONS, Schema, new_migration
+from {{ cookiecutter.package_name }}.errors import AppError
+
+from ..processes import Process
+
+Start = Callable[..., Process]
+
+
+def run(start: Start, *command: str, **environment: str) -> tuple[int, str]:
+    process = start(*command, **environment)
+    code = process.ended()
+    return code, process.output
+
+
+@pytest.mark.factor("XII")
+def test_migrating_twice_does_nothing_the_second_time(start: Start, empty_database: str) -> None:
+    code, first = run(start, "migrate", DATABASE_URL=empty_database)
+    assert code == 0, first
+    assert "applied 0001" in first
+    code, second = run(start, "migrate", DATABASE_URL=empty_database)
+    assert code == 0, second
+    assert "applied" not in second
+
+
+def test_two_migrations_at_once_wait_for_each_other(start: Start, empty_database: str) -> None:
+    both = [start("migrate", DATABASE_URL=empty_database) for _ in range(2)]
+    assert [process.ended() for process in both] == [0, 0], [p.output for p in both]
+
+
+def test_status_says_what_is_missing_by_its_exit_code(start: Start, empty_database: str) -> None:
+    code, output = run(start, "migrate", "status", DATABASE_URL=empty_database)
+    assert (code, output.splitlines()[0][:12]) == (1, "missing 0001")
+    run(start, "migrate", "up", DATABASE_URL=empty_database)
+    code, output = run(start, "migrate", "status", DATABASE_URL=empty_database)
+    assert code == 0, output
+
+
+def test_a_dry_run_prints_sql_that_works_and_changes_nothing(
+    start: Start, empty_database: str
+) -> None:
+    code, sql = run(start, "migrate", "--dry-run", DATABASE_URL=empty_database)
+    assert code == 0, sql
+    assert Schema(empty_database).current() is None
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(sql.encode())
+    assert Schema(empty_database).pending() == []
+
+
+def test_a_migration_that_fails_leaves_nothing_of_itself(
+    empty_database: str, tmp_path: Path
+) -> None:
+    migrations = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, migrations)
+    second = new_migration("half done", migrations=migrations)
+    text = second.read_text().replace("-- expand here", "CREATE TABLE half (); SELECT 1/0; --")
+    second.write_text(text)
+    with pytest.raises(Exception, match="division by zero"):
+        Schema(empty_database, migrations=migrations).upgrade()
+    assert Schema(empty_database).current() == "0001"
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)
+
+
+def test_a_new_migration_is_numbered_named_and_usable(empty_database: str, tmp_path: Path) -> None:
+    migrations = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, migrations)
+    file = new_migration("Add a table: sessions!", migrations=migrations)
+    assert file.name == "0002_add_a_table_sessions.py"
+    file.write_text(file.read_text().replace("-- expand here", "CREATE TABLE sessions (); --"))
+    schema = Schema(empty_database, migrations=migrations)
+    schema.upgrade()
+    assert (schema.head, schema.current()) == ("0002", "0002")
+    with pytest.raises(AppError, match="'!!!' makes no file name"):
+        new_migration("!!!", migrations=migrations)
+
+
+def test_a_database_that_is_away_is_one_line_and_exit_code_69(start: Start) -> None:
+    code, output = run(start, "migrate", DATABASE_URL="postgresql://app:hunter2@127.0.0.1:1/app")
+    assert code == 69
+    assert output.startswith("error: the database does not answer")
+    assert output.count("\n") == 1
+    assert "hunter2" not in output
+
+
+@pytest.mark.factor("XII")
+def test_an_older_release_leaves_a_newer_schema_alone(start: Start, empty_database: str) -> None:
+    run(start, "migrate", DATABASE_URL=empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0999'")
+    code, output = run(start, "migrate", DATABASE_URL=empty_database)
+    assert (code, output) == (0, "the schema is at 0999, newer than this release's 0001\n")
+    assert run(start, "migrate", "status", DATABASE_URL=empty_database) == (code, output)
+    start("serve", DATABASE_URL=empty_database).healthy(path="/ready")

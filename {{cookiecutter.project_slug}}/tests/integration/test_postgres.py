@@ -1,0 +1,143 @@
+"""The store, on a real database."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from {{ cookiecutter.package_name }}.adapters.postgres import Postgres, PostgresChecks, PostgresJobs, PostgresLeader
+from {{ cookiecutter.package_name }}.bootstrap import running
+from {{ cookiecutter.package_name }}.errors import Unavailable
+from {{ cookiecutter.package_name }}.settings import Settings
+
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+
+
+def test_a_check_lives_from_asked_to_answered(settings: Settings) -> None:
+    async def scenario() -> None:
+        async with running(settings, "test") as app:
+            asked = await app.service.checks.add()
+            assert await app.service.checks.get(asked.id) == asked
+            answered = await app.service.checks.answer(asked.id, by="worker")
+            assert answered
+            assert answered.answered_by == "worker"
+            assert await app.service.checks.answer(asked.id, by="another") is None
+            assert await app.service.checks.get(asked.id) == answered
+            assert await app.service.checks.get(uuid4()) is None
+
+    asyncio.run(scenario())
+
+
+def test_stale_checks_are_claimed_once_and_again_only_after_a_longer_wait(
+    settings: Settings, database_url: str
+) -> None:
+    async def claims() -> list[list[UUID]]:
+        async with running(settings, "test") as app:
+            for _ in range(20):
+                await app.service.checks.add()
+            with psycopg.connect(database_url, autocommit=True) as beside:
+                beside.execute("UPDATE checks SET queue_again_at = now()")
+            claim = app.service.checks.claim_stale
+            return await asyncio.gather(*(claim(limit=8) for _ in range(4)))
+
+    claimed = asyncio.run(claims())
+    together = [check for claim in claimed for check in claim]
+    assert len(together) == len(set(together)) == 20
+    with psycopg.connect(database_url) as beside:
+        row = beside.execute("SELECT min(queue_again_at - now()) FROM checks").fetchone()
+        assert row
+        assert row[0] > timedelta(seconds=8)
+
+
+def test_only_old_checks_are_forgotten(settings: Settings, database_url: str) -> None:
+    async def scenario() -> int:
+        async with running(settings, "test") as app:
+            old, young = await app.service.checks.add(), await app.service.checks.add()
+            with psycopg.connect(database_url, autocommit=True) as beside:
+                sql = "UPDATE checks SET asked_at = now() - interval '31 days' WHERE id = %s"
+                beside.execute(sql, [old.id])
+            forgotten = await app.service.cleanup()
+            assert await app.service.checks.get(young.id) == young
+            assert await app.service.checks.get(old.id) is None
+            return forgotten
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_a_job_never_seen_counts_from_now_and_its_last_run_is_kept(database_url: str) -> None:
+    async def scenario() -> None:
+        database = Postgres(database_url, pool_size=1, application="test")
+        await database.open()
+        jobs = PostgresJobs(database)
+        assert datetime.now(UTC) - await jobs.last_run("job") < timedelta(seconds=10)
+        then = datetime(2026, 1, 1, tzinfo=UTC)
+        await jobs.record("job", ran_at=then)
+        assert await jobs.last_run("job") == then
+        await database.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_leads_until_its_connection_is_gone(database_url: str) -> None:
+    async def scenario() -> None:
+        first = PostgresLeader(database_url, application="first")
+        second = PostgresLeader(database_url, application="second")
+        assert await first.leads()
+        assert await first.leads()
+        assert not await second.leads()
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute(KILL, ["first"])
+        with pytest.raises(Unavailable):
+            await first.leads()
+        assert await second.leads()
+        assert not await first.leads()
+        await first.close()
+        await second.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_pool_gets_over_connections_that_died(database_url: str) -> None:
+    async def scenario() -> None:
+        database = Postgres(database_url, pool_size=2, application="mortal")
+        await database.open()
+        checks = PostgresChecks(database)
+        await checks.add()
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute(KILL, ["mortal"])
+        await checks.add()
+        await database.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_is_away_is_said_in_one_line_with_the_reason() -> None:
+    async def scenario() -> None:
+        url = "postgresql://app:hunter2@127.0.0.1:1/app"
+        database = Postgres(url, pool_size=1, application="test")
+        await database.open()
+        with pytest.raises(Unavailable, match="refused") as caught:
+            await database.ping()
+        await database.close()
+        assert "\n" not in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+    asyncio.run(scenario())
+
+
+QUERIES = {
+    "checks_pkey": "SELECT * FROM checks WHERE id = '00000000-0000-0000-0000-000000000000'",
+    "checks_unanswered": """SELECT id FROM checks WHERE answered_at IS NULL
+        AND queue_again_at <= now() ORDER BY queue_again_at LIMIT 100""",
+    "checks_asked_at": "DELETE FROM checks WHERE asked_at < now() - interval '30 days'",
+}
+
+
+@pytest.mark.parametrize("index", QUERIES)
+def test_every_query_has_its_index(database_url: str, index: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(f"EXPLAIN {QUERIES[index]}".encode()).fetchall()
+        assert index in str(plan)

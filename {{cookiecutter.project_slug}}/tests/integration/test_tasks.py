@@ -1,0 +1,147 @@
+"""Tasks through a real broker to real workers, some of which are stopped or killed."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+
+from {{ cookiecutter.package_name }}.about import about
+
+from ..processes import Process, eventually
+from .conftest import Database
+
+Start = Callable[..., Process]
+END_ITS_STATEMENT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = %s AND datname = current_database()"""
+
+
+def ask(web: Process) -> str:
+    answer = httpx2.post(f"{web.url}/checks", timeout=10)
+    assert answer.status_code == 202
+    return str(answer.json()["id"])
+
+
+def answered_by(web: Process, check: str) -> str | None:
+    by = httpx2.get(f"{web.url}/checks/{check}", timeout=10).json()["answered_by"]
+    return str(by) if by else None
+
+
+def pid_of(answered: str) -> int:
+    return int(answered.rpartition(":")[2])
+
+
+def test_a_task_goes_from_web_by_broker_and_worker_to_the_database_and_back(start: Start) -> None:
+    web, worker = start("serve").healthy(), start("work").healthy()
+    check = ask(web)
+    by = eventually(lambda: answered_by(web, check), "the worker answers")
+    assert pid_of(by) == worker.pid
+    metrics = httpx2.get(f"{worker.url}/metrics").text
+    assert 'tasks_total{outcome="done",task="checks.answer"} 1.0' in metrics
+    assert httpx2.get(f"{worker.url}/nothing").status_code == 404
+
+
+@contextmanager
+def held(database: Database, check: str) -> Iterator[None]:
+    """A worker that answers this check has to wait until the block ends."""
+    with database.transaction():
+        database.execute("SELECT 1 FROM checks WHERE id = %s FOR UPDATE", [check])
+        yield
+
+
+def wait_until_a_worker_waits(database: Database) -> None:
+    sql = "SELECT 1 FROM pg_locks WHERE NOT granted"
+    eventually(lambda: database.execute(sql).fetchone(), "a worker waits for the row")
+
+
+@pytest.mark.factor("IX")
+def test_a_worker_told_to_stop_finishes_its_task_and_exits_0(
+    start: Start, database: Database
+) -> None:
+    web = start("serve").healthy()
+    check = ask(web)
+    with held(database, check):
+        worker = start("work").healthy()
+        wait_until_a_worker_waits(database)
+        worker.signal(signal.SIGTERM)
+        assert answered_by(web, check) is None
+    assert worker.ended() == 0, worker.output
+    assert pid_of(answered_by(web, check) or ":0") == worker.pid
+    assert database.execute("SELECT count(*) FROM pgmq.q_default").fetchone() == (0,)
+
+
+@pytest.mark.factor("IX")
+def test_a_worker_out_of_time_hands_its_task_back_and_another_answers(
+    start: Start, database: Database
+) -> None:
+    web = start("serve").healthy()
+    check = ask(web)
+    with held(database, check):
+        worker = start("work", SHUTDOWN_GRACE="1").healthy()
+        wait_until_a_worker_waits(database)
+        worker.signal(signal.SIGTERM)
+        assert worker.ended(seconds=10) == 0, worker.output
+        assert "task handed back" in worker.output
+    second = start("work").healthy()
+    by = eventually(lambda: answered_by(web, check), "another worker answers")
+    assert pid_of(by) == second.pid
+
+
+@pytest.mark.factor("VI", "IX")
+def test_a_killed_worker_loses_no_task(start: Start, database: Database) -> None:
+    web = start("serve").healthy()
+    check = ask(web)
+    with held(database, check):
+        worker = start("work").healthy()
+        wait_until_a_worker_waits(database)
+        worker.signal(signal.SIGKILL)
+        worker.ended()
+        database.execute(END_ITS_STATEMENT, [f"{about().slug}:worker"])
+    second = start("work").healthy()
+    database.execute("UPDATE checks SET queue_again_at = now()")
+    scheduler = start("schedule").healthy()
+    by = eventually(lambda: answered_by(web, check), "another worker answers")
+    assert pid_of(by) == second.pid
+    assert "swept_total 1.0" in httpx2.get(f"{scheduler.url}/metrics").text
+
+
+@pytest.mark.factor("VI")
+def test_what_the_broker_lost_is_queued_again(start: Start, database: Database) -> None:
+    web = start("serve").healthy()
+    check = ask(web)
+    assert database.execute("SELECT pgmq.purge_queue('default')").fetchone() == (1,)
+    database.execute("UPDATE checks SET queue_again_at = now()")
+    start("schedule").healthy()
+    start("work").healthy()
+    assert eventually(lambda: answered_by(web, check), "a worker answers")
+
+
+@pytest.mark.factor("VI")
+def test_a_killed_leader_is_followed_by_another_scheduler(start: Start) -> None:
+    first = start("schedule").healthy().logged("scheduler leads")
+    second = start("schedule").healthy()
+    assert "scheduler leads" not in second.output
+    first.signal(signal.SIGKILL)
+    second.logged("scheduler leads")
+
+
+def test_a_due_job_runs_once_and_its_time_is_kept(start: Start, database: Database) -> None:
+    database.execute("INSERT INTO jobs VALUES ('checks.cleanup', now() - interval '2 days')")
+    database.execute("INSERT INTO checks (asked_at) VALUES (now() - interval '31 days')")
+    start("work").healthy()
+    start("schedule").healthy().logged("job started")
+    count = "SELECT count(*) FROM checks"
+    eventually(lambda: database.execute(count).fetchone() == (0,), "the old check is forgotten")
+    seen = database.execute("SELECT last_run > now() - interval '1 minute' FROM jobs").fetchone()
+    assert seen == (True,)
+
+
+def test_scheduler_and_worker_wait_for_a_database_that_is_away(start: Start) -> None:
+    away = "postgresql://app@127.0.0.1:1/app"
+    scheduler = start("schedule", DATABASE_URL=away).healthy()
+    scheduler.logged("scheduler waits for a backing service")
+    worker = start("work", DATABASE_URL=away).healthy()
+    for process in (scheduler, worker):
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0, process.output

@@ -1,0 +1,119 @@
+"""Real processes of the service, started, watched and ended by the tests."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+
+from {{ cookiecutter.package_name }}.about import about
+
+PACKAGE = about.__module__.partition(".")[0]
+PORT_OF = {"serve": "PORT", "up": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
+KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "LD_LIBRARY_PATH")
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T | None], claim: str, *, seconds: float = 20) -> T:
+    """What the condition gives once it gives something; a failure that names the claim if never."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {claim}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Process:
+    """A command of the service's own CLI, in an environment of nothing but what is given."""
+
+    def __init__(self, *command: str, environment: dict[str, str], directory: Path) -> None:
+        self.port = free_port()
+        self.lines: list[str] = []
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        own = {PORT_OF[command[0]]: str(self.port)} if command[0] in PORT_OF else {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", PACKAGE, *command],
+            cwd=directory,
+            env={**kept, **own, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.pid = self._process.pid
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What it has logged so far."""
+        return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
+
+    def healthy(self, *, path: str = "/health") -> "Process":
+        """Itself, once it answers there with 200."""
+
+        def answers() -> bool:
+            assert self._process.poll() is None, f"it ended:\n{self.output}"
+            try:
+                return httpx2.get(self.url + path, timeout=5).status_code == httpx2.codes.OK
+            except httpx2.TransportError:
+                return False
+
+        eventually(answers, f"{path} of pid {self.pid} answers 200")
+        return self
+
+    def logged(self, event: str) -> "Process":
+        """Itself, once it has logged the event."""
+        eventually(
+            lambda: any(line["event"] == event for line in self.events),
+            f"pid {self.pid} logs {event!r}; it said:\n{self.output}",
+        )
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def ended(self, *, seconds: float = 20) -> int:
+        """The exit code, once it has ended."""
+        code = self._process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.signal(signal.SIGKILL)
+                self._process.wait()
+        self._reader.join(5)
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self.lines.append(line)

@@ -1,0 +1,96 @@
+"""The settings, and what is generated from them."""
+
+import pytest
+from pydantic import ValidationError
+
+from {{ cookiecutter.package_name }}.configuration import env_example, markdown, shown
+from {{ cookiecutter.package_name }}.errors import ConfigError
+from {{ cookiecutter.package_name }}.settings import Settings
+
+from ..conftest import SECRET
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:hunter2@db.example/app")
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    return monkeypatch
+
+
+def test_every_fault_is_named_at_once_with_its_variable(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PORT", "eighty")
+    environment.setenv("LOG_FORMAT", "xml")
+    environment.delenv("SECRET_KEY")
+    with pytest.raises(ConfigError) as caught:
+        Settings.load()
+    named = [fault.partition(" ")[0] for fault in caught.value.faults]
+    assert named == ["PORT=eighty", "LOG_FORMAT=xml", "SECRET_KEY"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://app:hunter2@db/app"),
+        ("DATABASE_URL", "postgresql:///app"),
+        ("DATABASE_URL", "hunter2"),
+        ("BROKER_URL", "kafka://:hunter2@broker"),
+        ("SECRET_KEY", "hunter2"),
+    ],
+)
+def test_a_faulty_secret_is_named_but_not_shown(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        Settings.load()
+    assert str(caught.value).startswith(name)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PORT", "")
+    assert Settings.load().port == 8000
+
+
+def test_settings_are_frozen(environment: pytest.MonkeyPatch) -> None:
+    settings = Settings.load()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_locks_and_migrations_go_past_the_pooler_where_there_is_one(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    assert Settings.load().direct_url == Settings.load().database_url
+    environment.setenv("DATABASE_DIRECT_URL", "postgresql://direct.example/app")
+    assert Settings.load().direct_url.get_secret_value() == "postgresql://direct.example/app"
+
+
+def test_the_example_with_secrets_is_a_complete_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for line in env_example(with_secrets=True).splitlines():
+        if line and not line.startswith("#"):
+            monkeypatch.setenv(*line.split("=", 1))
+    assert Settings.load().database_url.get_secret_value() == "embedded:"
+
+
+def test_two_examples_never_share_a_secret() -> None:
+    assert env_example(with_secrets=True) != env_example(with_secrets=True)
+
+
+def test_example_and_page_name_every_setting_and_its_meaning() -> None:
+    for name, field in Settings.model_fields.items():
+        for text in (env_example(), markdown()):
+            assert name.upper() in text
+            assert str(field.description) in text
+
+
+def test_what_is_shown_holds_no_secret(environment: pytest.MonkeyPatch) -> None:
+    values = shown(Settings.load())
+    assert values["DATABASE_URL"] == "postgresql://app:***@db.example/app"
+    assert values["BROKER_URL"] == "pgmq:"
+    assert values["SECRET_KEY"] == "***"
+    assert values["DATABASE_DIRECT_URL"] == ""
+    assert "hunter2" not in str(values)

@@ -1,0 +1,115 @@
+"""The HTTP door, on a service in memory."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+
+from {{ cookiecutter.package_name }}.about import about
+from {{ cookiecutter.package_name }}.bootstrap import App
+from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
+from {{ cookiecutter.package_name }}.errors import Unavailable
+from {{ cookiecutter.package_name }}.service import Service
+from {{ cookiecutter.package_name }}.settings import Settings
+
+from ..conftest import SECRET
+from ..fakes import FakeBacking, FakeChecks, FakeJobs, FakeLeader, FakeQueue
+
+
+@pytest.fixture
+def backing() -> FakeBacking:
+    return FakeBacking("database")
+
+
+@pytest.fixture
+def client(backing: FakeBacking, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    @asynccontextmanager
+    async def parts() -> AsyncIterator[App]:
+        service = Service(
+            checks=FakeChecks(), queue=FakeQueue(), backing=[backing], retention=timedelta(days=1)
+        )
+        yield App(service=service, jobs=FakeJobs(), leader=FakeLeader())
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db/app")
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    app = create_app(Settings.load(), parts=parts())
+
+    @app.get("/broken")
+    async def broken() -> None:
+        msg = "a secret detail"
+        raise RuntimeError(msg)
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_health_says_status_version_and_time(client: TestClient) -> None:
+    body = client.get("/health").json()
+    assert body["status"] == "healthy"
+    assert body["version"] == about().version
+    assert body["timestamp"].startswith("20")
+
+
+def test_ready_names_the_service_that_fails(client: TestClient, backing: FakeBacking) -> None:
+    assert client.get("/ready").json() == {"status": "ready", "services": {"database": "ok"}}
+    backing.fault = Unavailable("connection refused")
+    answer = client.get("/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "not ready", "services": {"database": "connection refused"}}
+
+
+def test_a_check_is_asked_and_read(client: TestClient) -> None:
+    asked = client.post("/checks")
+    assert asked.status_code == 202
+    assert client.get(asked.headers["location"]).json() == asked.json()
+    assert asked.json()["status"] == "asked"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/checks/00000000-0000-0000-0000-000000000000", 404, "POST /checks makes one"),
+        ("GET", "/checks/7", 422, "path.check_id"),
+        ("GET", "/nowhere", 404, "/openapi.json"),
+        ("DELETE", "/health", 405, "Method Not Allowed"),
+        ("GET", "/broken", 500, "the fault is ours"),
+    ],
+)
+def test_every_error_is_a_problem_document(
+    client: TestClient, method: str, path: str, status: int, said: str
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status == answer.json()["status"]
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.text
+    assert "secret detail" not in answer.text
+
+
+def test_every_answer_carries_a_request_id_and_a_given_one_is_kept(client: TestClient) -> None:
+    assert len(client.get("/health").headers["x-request-id"]) == 32
+    assert (
+        client.get("/nowhere", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    )
+    hostile = client.get("/health", headers={"X-Request-Id": 'a" level="error'})
+    assert hostile.headers["x-request-id"] != 'a" level="error'
+
+
+def test_requests_are_counted_by_route_not_by_path(client: TestClient) -> None:
+    client.get(f"/checks/{uuid4()}")
+    client.get("/nowhere")
+    text = client.get("/metrics").text
+    assert 'http_requests_total{method="GET",route="/checks/{check_id}",status="404"} 1.0' in text
+    assert 'http_requests_total{method="GET",route="(none)",status="404"} 1.0' in text
+
+
+def test_the_openapi_document_describes_each_error_of_each_route(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["info"]["title"] == about().name
+    assert "Problem" in document["components"]["schemas"]
+    assert "HTTPValidationError" not in str(document)
+    read = document["paths"]["/checks/{check_id}"]["get"]["responses"]
+    assert set(read) == {"200", "404", "422", "500", "503"}
+    assert set(read["404"]["content"]) == {"application/problem+json"}
