@@ -5,6 +5,7 @@ Run by itself, not beside the other tests: it is a machine's whole work.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,21 +31,27 @@ def bare_environment(home: Path) -> dict[str, str]:
 
 
 def run(project: Path, home: Path, *command: str, limit: int = 60) -> str:
-    """Runs a command in the project; what it says is shown when it fails."""
+    """Runs a command in the project; what it says is shown when it fails, and nothing of it stays behind."""
     with (home / "said.txt").open("w+", encoding="utf-8", errors="replace") as said:
-        result = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=project,
             env=bare_environment(home),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            timeout=limit,
+            start_new_session=True,
         )
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGTERM)
+            code = process.wait(30)
+            said.write(f"\nnot done after {limit} seconds\n")
         said.seek(0)
         text = said.read()
     print(text)
-    assert result.returncode == 0, f"{' '.join(command)} ended with {result.returncode}:\n{text[-6000:]}"
+    assert code == 0, f"{' '.join(command)} ended with {code}:\n{text[-6000:]}"
     return text
 
 
