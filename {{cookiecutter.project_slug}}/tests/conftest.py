@@ -35,8 +35,8 @@ def _only_the_environment_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """PostgreSQL, the same that `make up` runs, with a migrated database to copy."""
     embedded = Embedded(tmp_path_factory.mktemp("server") / "postgres")
-    tie = [sys.executable, "-m", leash.__name__, str(os.getpid()), str(int(signal.SIGQUIT))]
-    with subprocess.Popen([*tie, *embedded.prepare()]) as process:
+    command = [sys.executable, "-m", leash.__name__, str(os.getpid()), str(int(signal.SIGQUIT))]
+    with subprocess.Popen([*command, *embedded.prepare()]) as process:
         try:
             eventually(embedded.is_ready, "PostgreSQL is ready")
             Schema(_create(embedded, "migrated")).upgrade()

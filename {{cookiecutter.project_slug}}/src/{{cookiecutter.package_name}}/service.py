@@ -23,7 +23,7 @@ class Service:
     queue: Queue
     backing: Sequence[Backing]
     retention: timedelta
-    ping_seconds: float = 3.0
+    ping_seconds: float = 5.0
 
     async def ask(self) -> Check:
         """A new check. Its row is the outbox: a broker that is down only delays the answer."""

@@ -90,17 +90,15 @@ def test_everything_starts_says_where_it_is_works_and_stops_in_order(
     assert not any(alive(pid) for pid in running.values())
 
 
-def test_nothing_outlives_a_killed_supervisor_and_it_starts_again(up: Up, tmp_path: Path) -> None:
-    first = is_up(up())
+@pytest.mark.factor("VI")
+def test_nothing_outlives_a_killed_supervisor_and_what_dies_is_started_again(
+    up: Up, tmp_path: Path
+) -> None:
+    killed = is_up(up())
     running = pids(tmp_path)
-    first.signal(signal.SIGKILL)
-    gone = eventually(lambda: not any(map(alive, running.values())), "no orphan is left", seconds=5)
-    assert gone
-    is_up(up())
-    assert up("check").ended() == 0
+    killed.signal(signal.SIGKILL)
+    eventually(lambda: not any(map(alive, running.values())), "no orphan is left", seconds=5)
 
-
-def test_what_dies_is_started_again_alone(up: Up, tmp_path: Path) -> None:
     process = is_up(up())
     first = pids(tmp_path)
     for name in NAMES[1:]:
@@ -113,20 +111,17 @@ def test_what_dies_is_started_again_alone(up: Up, tmp_path: Path) -> None:
     assert process.output.count("starting it again") == len(NAMES[1:])
 
 
-def test_two_run_side_by_side(up: Up, tmp_path: Path) -> None:
-    first, second = up(directory="one"), up(directory="two")
-    is_up(first), is_up(second)
-    for directory in ("one", "two"):
+def test_two_run_side_by_side_but_not_in_one_directory(up: Up, tmp_path: Path) -> None:
+    both = {directory: up(directory=directory) for directory in ("one", "two")}
+    for directory, process in both.items():
+        is_up(process)
         check = up("check", directory=directory)
         assert check.ended() == 0, check.output
         assert f":{state(tmp_path, directory)['worker']['pid']} answered" in check.output
-
-
-def test_a_second_one_in_the_same_directory_is_refused(up: Up) -> None:
-    first = is_up(up())
-    second = up()
-    assert second.ended() == 1
-    assert second.output == f"error: `up` runs in this directory already, as process {first.pid}\n"
+    third = up(directory="one")
+    assert third.ended() == 1
+    pid = both["one"].pid
+    assert third.output == f"error: `up` runs in this directory already, as process {pid}\n"
 
 
 def test_a_taken_port_is_one_line_and_starts_nothing(up: Up, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_more_load_is_more_processes_of_a_type(start: Start) -> None:
     answered: set[int] = set()
 
     def both_have_answered() -> bool:
-        asked = [httpx2.post(f"{web.url}/checks").headers["location"] for _ in range(10)]
+        asked = [web.post("/checks").headers["location"] for _ in range(10)]
         for path in asked:
             by = eventually(lambda at=path: answered_by(web, at), "it is answered")  # type: ignore[misc]
             answered.add(int(by.rpartition(":")[2]))
@@ -50,7 +50,7 @@ def test_every_line_of_every_process_is_a_json_event_and_none_writes_a_file(
 ) -> None:
     web, worker = start("serve").healthy(), start("work").healthy()
     scheduler = start("schedule").healthy()
-    path = httpx2.post(f"{web.url}/checks").headers["location"]
+    path = web.post("/checks").headers["location"]
     eventually(lambda: answered_by(web, path), "the worker answers")
     for process in (web, worker, scheduler):
         process.end()
@@ -62,5 +62,5 @@ def test_every_line_of_every_process_is_a_json_event_and_none_writes_a_file(
 
 
 def answered_by(web: Process, path: str) -> str | None:
-    by = httpx2.get(web.url + path).json()["answered_by"]
+    by = web.get(path).json()["answered_by"]
     return str(by) if by else None

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import httpx2
 import pytest
 
 from {{ cookiecutter.package_name }}.about import about
@@ -18,13 +17,13 @@ END_ITS_STATEMENT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 
 def ask(web: Process) -> str:
-    answer = httpx2.post(f"{web.url}/checks", timeout=10)
+    answer = web.post("/checks")
     assert answer.status_code == 202
     return str(answer.json()["id"])
 
 
 def answered_by(web: Process, check: str) -> str | None:
-    by = httpx2.get(f"{web.url}/checks/{check}", timeout=10).json()["answered_by"]
+    by = web.get(f"/checks/{check}").json()["answered_by"]
     return str(by) if by else None
 
 
@@ -37,9 +36,9 @@ def test_a_task_goes_from_web_by_broker_and_worker_to_the_database_and_back(star
     check = ask(web)
     by = eventually(lambda: answered_by(web, check), "the worker answers")
     assert pid_of(by) == worker.pid
-    metrics = httpx2.get(f"{worker.url}/metrics").text
+    metrics = worker.get("/metrics").text
     assert 'tasks_total{outcome="done",task="checks.answer"} 1.0' in metrics
-    assert httpx2.get(f"{worker.url}/nothing").status_code == 404
+    assert worker.get("/nothing").status_code == 404
 
 
 @contextmanager
@@ -103,7 +102,7 @@ def test_a_killed_worker_loses_no_task(start: Start, database: Database) -> None
     scheduler = start("schedule").healthy()
     by = eventually(lambda: answered_by(web, check), "another worker answers")
     assert pid_of(by) == second.pid
-    assert "swept_total 1.0" in httpx2.get(f"{scheduler.url}/metrics").text
+    assert "swept_total 1.0" in scheduler.get("/metrics").text
 
 
 @pytest.mark.factor("VI")

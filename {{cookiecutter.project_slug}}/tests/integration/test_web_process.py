@@ -17,12 +17,12 @@ AWAY = "postgresql://app:hunter2@127.0.0.1:1/app"
 
 def test_ready_asks_database_schema_and_broker(start: Start, empty_database: str) -> None:
     web = start("serve").healthy(path="/ready")
-    services = httpx2.get(f"{web.url}/ready").json()["services"]
+    services = web.get("/ready").json()["services"]
     assert services == {"database": "ok", "schema": "ok", "broker": "ok"}
     unmigrated = start(
         "serve", DATABASE_URL=empty_database, BROKER_URL="amqp://127.0.0.1:1"
     ).healthy()
-    answer = httpx2.get(f"{unmigrated.url}/ready", timeout=10)
+    answer = unmigrated.get("/ready")
     assert answer.status_code == 503
     services = answer.json()["services"]
     assert services["database"] == "ok"
@@ -32,10 +32,10 @@ def test_ready_asks_database_schema_and_broker(start: Start, empty_database: str
 
 def test_a_database_that_is_away_leaves_the_process_alive_and_not_ready(start: Start) -> None:
     web = start("serve", DATABASE_URL=AWAY).healthy()
-    answer = httpx2.get(f"{web.url}/ready", timeout=10)
+    answer = web.get("/ready")
     assert answer.status_code == 503
     assert "refused" in answer.json()["services"]["database"]
-    asked = httpx2.post(f"{web.url}/checks", timeout=10)
+    asked = web.post("/checks")
     assert asked.status_code == 503
     assert asked.json()["title"] == "A backing service does not answer"
     assert "hunter2" not in web.output + answer.text + asked.text
@@ -45,7 +45,7 @@ def test_a_hanging_database_is_given_up_on_in_time(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         web = start("serve", DATABASE_URL=f"postgresql://app@127.0.0.1:{port}/app").healthy()
-        answer = httpx2.get(f"{web.url}/ready", timeout=5)
+        answer = web.get("/ready")
     assert answer.status_code == 503
     assert set(answer.json()["services"]) == {"database", "schema", "broker"}
 
@@ -56,9 +56,7 @@ def test_a_request_in_flight_is_finished_after_sigterm(start: Start, database: D
     answers: list[httpx2.Response] = []
     with database.transaction():
         database.execute("LOCK TABLE checks")
-        client = threading.Thread(
-            target=lambda: answers.append(httpx2.post(f"{web.url}/checks", timeout=20))
-        )
+        client = threading.Thread(target=lambda: answers.append(web.post("/checks")))
         client.start()
         sql = "SELECT 1 FROM pg_locks WHERE NOT granted"
         eventually(lambda: database.execute(sql).fetchone(), "the request waits")
@@ -82,7 +80,7 @@ def test_a_taken_port_is_one_line(start: Start) -> None:
 
 @pytest.mark.factor("III")
 def test_three_faults_in_the_environment_are_three_lines_and_exit_code_78(start: Start) -> None:
-    for command in ("serve", "work", "schedule", "up", "migrate", "check"):
+    for command in ("serve", "up", "migrate"):
         process = start(command, PORT="x", DATABASE_URL="mysql://", SECRET_KEY="short")
         assert process.ended() == 78
         named = [line.split()[1].partition("=")[0] for line in process.output.splitlines()]

@@ -74,7 +74,7 @@ class CeleryQueue:
 def _connect(app: "Celery") -> None:
     """A connection made for this: a pooled one would look alive after the broker died."""
     with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
         connection.default_channel.close()
 
 

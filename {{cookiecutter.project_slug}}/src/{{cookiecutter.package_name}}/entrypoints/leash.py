@@ -1,9 +1,10 @@
-"""Runs a command that must not outlive its parent, where the kernel can't be asked for that.
+"""What a supervisor starts must not outlive it, not even its kill -9.
 
-Linux can (PR_SET_PDEATHSIG); elsewhere the supervisor starts each child through this module.
-Standard library alone, so that it costs a child nothing to speak of.
+Linux's kernel sees to that when asked (PR_SET_PDEATHSIG). Elsewhere this module is started between
+the two and watches; of the standard library alone, so that it costs nothing to speak of.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,9 +12,25 @@ import sys
 
 LOOK_SECONDS = 0.5
 GRACE_SECONDS = 3
+PR_SET_PDEATHSIG = 1
 
 
-def main(parent: int, stop: int, command: list[str]) -> int:
+def leashed(command: list[str], orphaned: signal.Signals) -> list[str]:
+    """The command to start instead, so that this signal ends it once its parent is gone."""
+    if sys.platform == "linux":
+        return command
+    return [sys.executable, "-m", __name__, str(os.getpid()), str(orphaned.value), *command]
+
+
+def tie(parent: int, orphaned: signal.Signals) -> None:
+    """The same on Linux, done by the child before it becomes the command."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, orphaned.value)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
+
+
+def main(parent: int, orphaned: int, command: list[str]) -> int:
     child = subprocess.Popen(command)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda given, _: child.send_signal(given))
@@ -22,11 +39,11 @@ def main(parent: int, stop: int, command: list[str]) -> int:
             return child.wait(LOOK_SECONDS)
         except subprocess.TimeoutExpired:
             if os.getppid() != parent:
-                return _end(child, stop)
+                return _end(child, orphaned)
 
 
-def _end(child: subprocess.Popen[bytes], stop: int) -> int:
-    child.send_signal(stop)
+def _end(child: subprocess.Popen[bytes], orphaned: int) -> int:
+    child.send_signal(orphaned)
     try:
         return child.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
