@@ -7,7 +7,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from {{ cookiecutter.package_name }}.adapters.postgres import Postgres, PostgresChecks, PostgresJobs, PostgresLeader
+from {{ cookiecutter.package_name }}.adapters.postgres import (
+    Postgres,
+    PostgresChecks,
+    PostgresJobs,
+    PostgresLeader,
+)
 from {{ cookiecutter.package_name }}.bootstrap import running
 from {{ cookiecutter.package_name }}.errors import Unavailable
 from {{ cookiecutter.package_name }}.settings import Settings
