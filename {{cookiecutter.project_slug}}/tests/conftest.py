@@ -23,6 +23,11 @@ pytest_plugins = ["tests.factors.report"]
 SECRET = "a secret of the tests, long enough to be taken"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: the tests wait for processes as much as they work."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def _only_the_environment_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the developer's .env or settings."""

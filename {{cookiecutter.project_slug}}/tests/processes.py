@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from {{ cookiecutter.package_name }}.about import about
+from {{ cookiecutter.package_name }}.entrypoints import leash
 
 PACKAGE = about.__module__.partition(".")[0]
 PORT_OF = {"serve": "PORT", "up": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
@@ -37,7 +38,7 @@ def eventually(condition: Callable[[], T | None], claim: str, *, seconds: float 
         if value := condition():
             return value
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {claim}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def free_port() -> int:
@@ -51,7 +52,10 @@ class Process:
     def __init__(self, *command: str, environment: dict[str, str], directory: Path) -> None:
         self.port = free_port()
         self.lines: list[str] = []
+        # One client: each new one would read the machine's certificates, and slow all others down.
+        self._client = httpx2.Client(timeout=PATIENCE, verify=False)
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        parent = os.getpid()
         own = {PORT_OF[command[0]]: str(self.port)} if command[0] in PORT_OF else {}
         self._process = subprocess.Popen(
             [sys.executable, "-c", RUN, *command],
@@ -61,6 +65,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=lambda: leash.tie(parent, signal.SIGKILL),  # no test leaves an orphan
         )
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -80,10 +85,10 @@ class Process:
         return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
 
     def get(self, path: str) -> httpx2.Response:
-        return httpx2.get(self.url + path, timeout=PATIENCE)
+        return self._client.get(self.url + path)
 
     def post(self, path: str) -> httpx2.Response:
-        return httpx2.post(self.url + path, timeout=PATIENCE)
+        return self._client.post(self.url + path)
 
     def healthy(self, *, path: str = "/health") -> "Process":
         """Itself, once it answers there with 200."""
@@ -124,6 +129,7 @@ class Process:
                 self.signal(signal.SIGKILL)
                 self._process.wait()
         self._reader.join(5)
+        self._client.close()
         if self._process.stdout:
             self._process.stdout.close()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from {{ cookiecutter.package_name }}.adapters.embedded import NOBODY
 
 from ..conftest import SECRET
 from ..processes import Process, eventually
@@ -122,6 +125,45 @@ def test_two_run_side_by_side_but_not_in_one_directory(up: Up, tmp_path: Path) -
     assert third.ended() == 1
     pid = both["one"].pid
     assert third.output == f"error: `up` runs in this directory already, as process {pid}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL minds only root")
+def test_root_without_namespaces_is_one_line_where_nobody_can_not_reach(
+    up: Up, tmp_path: Path
+) -> None:
+    process = up(PATH=only(tmp_path, "setpriv", "test"))
+    assert process.ended() == 1
+    assert process.output.startswith("error: PostgreSQL does not run as root: `unshare --user`")
+    assert process.output.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL minds only root")
+def test_root_without_namespaces_runs_it_as_nobody_where_that_is_possible(
+    up: Up, tmp_path: Path
+) -> None:
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(0o755)
+    process = up(PATH=only(tmp_path, "setpriv", "test"))
+    if "can't reach" in eventually(lambda: process.output, "it says something"):
+        pytest.skip("the user nobody can't reach this Python's packages")
+    is_up(process)
+    owner = Path(f"/proc/{pids(tmp_path)['postgres']}").stat().st_uid
+    assert owner == NOBODY
+    assert up("check").ended() == 0
+    killed, running = process, pids(tmp_path)
+    killed.signal(signal.SIGKILL)
+    eventually(lambda: not any(map(alive, running.values())), "no orphan is left", seconds=5)
+
+
+def only(tmp_path: Path, *tools: str) -> str:
+    """A PATH with nothing else on it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in tools:
+        found = shutil.which(tool)
+        assert found
+        (folder / tool).symlink_to(found)
+    return str(folder)
 
 
 def test_a_taken_port_is_one_line_and_starts_nothing(up: Up, tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from typer.testing import CliRunner, Result
 
 from {{ cookiecutter.package_name }}.adapters.schema import MIGRATIONS, Schema, new_migration
+from {{ cookiecutter.package_name }}.entrypoints.cli import cli
 from {{ cookiecutter.package_name }}.errors import AppError
+from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..processes import Process
 
@@ -17,8 +20,16 @@ Start = Callable[..., Process]
 
 def run(start: Start, *command: str, **environment: str) -> tuple[int, str]:
     process = start(*command, **environment)
-    code = process.ended()
-    return code, process.output
+    return process.ended(), process.output
+
+
+@pytest.fixture
+def migrate(
+    empty_database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Runs `migrate …` in this process, on the empty database."""
+    monkeypatch.setenv("DATABASE_URL", empty_database)
+    return lambda *command: CliRunner().invoke(cli, ["migrate", *command])
 
 
 @pytest.mark.factor("XII")
@@ -36,22 +47,23 @@ def test_two_migrations_at_once_wait_for_each_other(start: Start, empty_database
     assert [process.ended() for process in both] == [0, 0], [p.output for p in both]
 
 
-def test_status_says_what_is_missing_by_its_exit_code(start: Start, empty_database: str) -> None:
-    code, output = run(start, "migrate", "status", DATABASE_URL=empty_database)
-    assert (code, output.splitlines()[0][:12]) == (1, "missing 0001")
-    run(start, "migrate", "up", DATABASE_URL=empty_database)
-    code, output = run(start, "migrate", "status", DATABASE_URL=empty_database)
-    assert code == 0, output
+def test_status_says_what_is_missing_by_its_exit_code(migrate: Callable[..., Result]) -> None:
+    before = migrate("status")
+    assert before.exit_code == 1
+    assert before.output.startswith("missing 0001 ")
+    assert before.output.endswith("the schema is at 0000, older than this release's 0001\n")
+    migrate("up")
+    assert migrate("status").exit_code == 0
 
 
 def test_a_dry_run_prints_sql_that_works_and_changes_nothing(
-    start: Start, empty_database: str
+    migrate: Callable[..., Result], empty_database: str
 ) -> None:
-    code, sql = run(start, "migrate", "--dry-run", DATABASE_URL=empty_database)
-    assert code == 0, sql
+    dry = migrate("--dry-run")
+    assert dry.exit_code == 0
     assert Schema(empty_database).current() is None
     with psycopg.connect(empty_database) as connection:
-        connection.execute(sql.encode())
+        connection.execute(dry.output.encode())
     assert Schema(empty_database).pending() == []
 
 
@@ -92,11 +104,14 @@ def test_a_database_that_is_away_is_one_line_and_exit_code_69(start: Start) -> N
 
 
 @pytest.mark.factor("XII")
-def test_an_older_release_leaves_a_newer_schema_alone(start: Start, empty_database: str) -> None:
-    run(start, "migrate", DATABASE_URL=empty_database)
+def test_an_older_release_leaves_a_newer_schema_alone(
+    start: Start, migrate: Callable[..., Result], empty_database: str
+) -> None:
+    migrate()
     with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
-    code, output = run(start, "migrate", DATABASE_URL=empty_database)
-    assert (code, output) == (0, "the schema is at 0999, newer than this release's 0001\n")
-    assert run(start, "migrate", "status", DATABASE_URL=empty_database) == (code, output)
+    for command in ((), ("up",), ("status",)):
+        result = migrate(*command)
+        assert result.output == "the schema is at 0999, newer than this release's 0001\n"
+        assert result.exit_code == 0
     start("serve", DATABASE_URL=empty_database).healthy(path="/ready")

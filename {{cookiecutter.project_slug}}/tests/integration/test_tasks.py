@@ -1,12 +1,16 @@
 """Tasks through a real broker to real workers, some of which are stopped or killed."""
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 import pytest
 
 from {{ cookiecutter.package_name }}.about import about
+from {{ cookiecutter.package_name }}.bootstrap import running
+from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..processes import Process, eventually
 from .conftest import Database
@@ -16,33 +20,39 @@ END_ITS_STATEMENT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = %s AND datname = current_database()"""
 
 
-def ask(web: Process) -> str:
-    answer = web.post("/checks")
-    assert answer.status_code == 202
-    return str(answer.json()["id"])
+def ask(settings: Settings) -> UUID:
+    """A check asked as the web process asks it."""
+
+    async def asked() -> UUID:
+        async with running(settings, "test") as app:
+            return (await app.service.ask()).id
+
+    return asyncio.run(asked())
 
 
-def answered_by(web: Process, check: str) -> str | None:
-    by = web.get(f"/checks/{check}").json()["answered_by"]
-    return str(by) if by else None
-
-
-def pid_of(answered: str) -> int:
-    return int(answered.rpartition(":")[2])
+def answered_by(database: Database, check: UUID) -> int | None:
+    """The pid of the worker that answered."""
+    row = database.execute("SELECT answered_by FROM checks WHERE id = %s", [check]).fetchone()
+    return int(str(row[0]).rpartition(":")[2]) if row and row[0] else None
 
 
 def test_a_task_goes_from_web_by_broker_and_worker_to_the_database_and_back(start: Start) -> None:
     web, worker = start("serve").healthy(), start("work").healthy()
-    check = ask(web)
-    by = eventually(lambda: answered_by(web, check), "the worker answers")
-    assert pid_of(by) == worker.pid
+    asked = web.post("/checks")
+    assert asked.status_code == 202
+
+    def answer() -> str | None:
+        by = web.get(asked.headers["location"]).json()["answered_by"]
+        return str(by) if by else None
+
+    assert eventually(answer, "the worker answers").endswith(f":{worker.pid}")
     metrics = worker.get("/metrics").text
     assert 'tasks_total{outcome="done",task="checks.answer"} 1.0' in metrics
     assert worker.get("/nothing").status_code == 404
 
 
 @contextmanager
-def held(database: Database, check: str) -> Iterator[None]:
+def held(database: Database, check: UUID) -> Iterator[None]:
     """A worker that answers this check has to wait until the block ends."""
     with database.transaction():
         database.execute("SELECT 1 FROM checks WHERE id = %s FOR UPDATE", [check])
@@ -56,26 +66,24 @@ def wait_until_a_worker_waits(database: Database) -> None:
 
 @pytest.mark.factor("IX")
 def test_a_worker_told_to_stop_finishes_its_task_and_exits_0(
-    start: Start, database: Database
+    start: Start, database: Database, settings: Settings
 ) -> None:
-    web = start("serve").healthy()
-    check = ask(web)
+    check = ask(settings)
     with held(database, check):
         worker = start("work").healthy()
         wait_until_a_worker_waits(database)
         worker.signal(signal.SIGTERM)
-        assert answered_by(web, check) is None
+        assert answered_by(database, check) is None
     assert worker.ended() == 0, worker.output
-    assert pid_of(answered_by(web, check) or ":0") == worker.pid
+    assert answered_by(database, check) == worker.pid
     assert database.execute("SELECT count(*) FROM pgmq.q_default").fetchone() == (0,)
 
 
 @pytest.mark.factor("IX")
 def test_a_worker_out_of_time_hands_its_task_back_and_another_answers(
-    start: Start, database: Database
+    start: Start, database: Database, settings: Settings
 ) -> None:
-    web = start("serve").healthy()
-    check = ask(web)
+    check = ask(settings)
     with held(database, check):
         worker = start("work", SHUTDOWN_GRACE="1").healthy()
         wait_until_a_worker_waits(database)
@@ -83,14 +91,15 @@ def test_a_worker_out_of_time_hands_its_task_back_and_another_answers(
         assert worker.ended(seconds=10) == 0, worker.output
         assert "task handed back" in worker.output
     second = start("work").healthy()
-    by = eventually(lambda: answered_by(web, check), "another worker answers")
-    assert pid_of(by) == second.pid
+    by = eventually(lambda: answered_by(database, check), "another worker answers")
+    assert by == second.pid
 
 
 @pytest.mark.factor("VI", "IX")
-def test_a_killed_worker_loses_no_task(start: Start, database: Database) -> None:
-    web = start("serve").healthy()
-    check = ask(web)
+def test_a_killed_worker_loses_no_task(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    check = ask(settings)
     with held(database, check):
         worker = start("work").healthy()
         wait_until_a_worker_waits(database)
@@ -100,20 +109,21 @@ def test_a_killed_worker_loses_no_task(start: Start, database: Database) -> None
     second = start("work").healthy()
     database.execute("UPDATE checks SET queue_again_at = now()")
     scheduler = start("schedule").healthy()
-    by = eventually(lambda: answered_by(web, check), "another worker answers")
-    assert pid_of(by) == second.pid
+    by = eventually(lambda: answered_by(database, check), "another worker answers")
+    assert by == second.pid
     assert "swept_total 1.0" in scheduler.get("/metrics").text
 
 
 @pytest.mark.factor("VI")
-def test_what_the_broker_lost_is_queued_again(start: Start, database: Database) -> None:
-    web = start("serve").healthy()
-    check = ask(web)
+def test_what_the_broker_lost_is_queued_again(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    check = ask(settings)
     assert database.execute("SELECT pgmq.purge_queue('default')").fetchone() == (1,)
     database.execute("UPDATE checks SET queue_again_at = now()")
     start("schedule").healthy()
     start("work").healthy()
-    assert eventually(lambda: answered_by(web, check), "a worker answers")
+    assert eventually(lambda: answered_by(database, check), "a worker answers")
 
 
 @pytest.mark.factor("VI")

@@ -57,7 +57,11 @@ class CeleryQueue:
         await asyncio.to_thread(self._reach, _connect)
 
     def close(self) -> None:
+        """Ends every pooled connection: their threads would hold up the end of the process."""
         if self._app:
+            from kombu import pools
+
+            pools.reset()  # type: ignore[no-untyped-call]
             self._app.close()
 
     def _reach(self, act: Callable[["Celery"], object]) -> None:

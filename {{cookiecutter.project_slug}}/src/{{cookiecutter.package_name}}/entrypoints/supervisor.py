@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ..about import about
+from ..adapters.embedded import Embedded
 from ..bootstrap import embedded_database
 from ..errors import AppError
 from ..settings import Settings
@@ -34,13 +35,15 @@ EXTRA_GRACE_SECONDS = 3
 
 def up(settings: Settings) -> int:
     """Runs the whole service until SIGTERM or Ctrl-C; the exit code."""
+    database = embedded_database(settings)
     with _alone(LOCAL):
-        return asyncio.run(Supervisor(settings).run())
+        return asyncio.run(Supervisor(settings, database).run())
 
 
 class Supervisor:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, database: Embedded | None) -> None:
         self._settings = settings
+        self._database = database
         self._stopping = asyncio.Event()
         self._children: list[Child] = []  # in the order of their start
         self._keepers: list[asyncio.Task[None]] = []
@@ -71,8 +74,7 @@ class Supervisor:
         return 0
 
     async def _start_database(self) -> None:
-        database = embedded_database(self._settings)
-        if database is None:
+        if (database := self._database) is None:
             return  # the migration will say whether it answers
         command = await asyncio.to_thread(database.prepare)
 

@@ -15,6 +15,11 @@ from .metrics import CONTENT_TYPE, Metrics
 log = logging.getLogger(__name__)
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that hung up is no event of ours, least of all as a traceback."""
+
+
 def serve_probes(
     port: int, *, metrics: Metrics, health: Callable[[], dict[str, str] | None]
 ) -> None:
@@ -46,7 +51,7 @@ def serve_probes(
             """Probes are not logged."""
 
     try:
-        server = ThreadingHTTPServer(("", port), Handler)
+        server = Server(("", port), Handler)
     except OSError as error:
         raise AppError(
             f"METRICS_PORT={port} can't be bound ({error.strerror}): choose another"
