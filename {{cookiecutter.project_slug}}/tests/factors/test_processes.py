@@ -45,13 +45,18 @@ def test_more_load_is_more_processes_of_a_type(start: Start) -> None:
 
 
 @pytest.mark.factor("XI")
-def test_every_line_of_every_process_is_a_json_event_and_none_writes_a_file(
+def test_a_task_goes_all_the_way_and_is_told_in_json_lines_on_stdout_alone(
     start: Start, tmp_path: Path
 ) -> None:
     web, worker = start("serve").healthy(), start("work").healthy()
     scheduler = start("schedule").healthy()
-    path = web.post("/checks").headers["location"]
-    eventually(lambda: answered_by(web, path), "the worker answers")
+    asked = web.post("/checks")
+    assert asked.status_code == 202
+    path = asked.headers["location"]
+    by = eventually(lambda: answered_by(web, path), "the worker answers")
+    assert by.endswith(f":{worker.pid}")
+    assert 'tasks_total{outcome="done",task="checks.answer"} 1.0' in worker.get("/metrics").text
+    assert worker.get("/nothing").status_code == 404
     for process in (web, worker, scheduler):
         process.end()
         assert process.lines

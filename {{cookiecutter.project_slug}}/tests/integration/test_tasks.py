@@ -36,21 +36,6 @@ def answered_by(database: Database, check: UUID) -> int | None:
     return int(str(row[0]).rpartition(":")[2]) if row and row[0] else None
 
 
-def test_a_task_goes_from_web_by_broker_and_worker_to_the_database_and_back(start: Start) -> None:
-    web, worker = start("serve").healthy(), start("work").healthy()
-    asked = web.post("/checks")
-    assert asked.status_code == 202
-
-    def answer() -> str | None:
-        by = web.get(asked.headers["location"]).json()["answered_by"]
-        return str(by) if by else None
-
-    assert eventually(answer, "the worker answers").endswith(f":{worker.pid}")
-    metrics = worker.get("/metrics").text
-    assert 'tasks_total{outcome="done",task="checks.answer"} 1.0' in metrics
-    assert worker.get("/nothing").status_code == 404
-
-
 @contextmanager
 def held(database: Database, check: UUID) -> Iterator[None]:
     """A worker that answers this check has to wait until the block ends."""
