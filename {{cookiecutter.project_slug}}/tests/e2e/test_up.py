@@ -133,7 +133,7 @@ def test_root_without_namespaces_is_one_line_where_nobody_can_not_reach(
 ) -> None:
     process = up(PATH=only(tmp_path, "setpriv", "test"))
     assert process.ended() == 1
-    assert process.output.startswith("error: PostgreSQL does not run as root: `unshare --user`")
+    assert process.output.startswith("error: PostgreSQL does not run as user 0: `unshare --user`")
     assert process.output.count("\n") == 1
 
 

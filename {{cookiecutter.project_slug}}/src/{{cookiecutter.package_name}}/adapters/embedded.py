@@ -6,6 +6,7 @@ start them ourselves: with a password, on loopback, and as root in a user namesp
 
 import json
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -90,6 +91,8 @@ class Embedded:
         with tempfile.NamedTemporaryFile("w", dir=self.directory.absolute()) as file:
             file.write(password)
             file.flush()
+            owner = self.directory.stat()
+            os.chown(file.name, owner.st_uid, owner.st_gid)
             made = subprocess.run(
                 [*launcher, _binary("initdb"), *INITDB, f"--pwfile={file.name}", half.absolute()],
                 capture_output=True,
@@ -138,10 +141,10 @@ def _binary(name: str) -> Path:
 
 
 def _launcher(directory: Path) -> list[str]:
-    """PostgreSQL refuses root: then it runs as another user, best in a namespace of its own."""
-    if os.geteuid():
+    """PostgreSQL refuses root and the nameless: they are nobody, best in a namespace of its own."""
+    if os.geteuid() and _has_name(os.geteuid()):
         return []
-    unshare = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    unshare = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     if _works(*unshare, "true"):
         return unshare  # nothing is chowned, and a private directory stays private
     nobody = [
@@ -151,16 +154,25 @@ def _launcher(directory: Path) -> list[str]:
         "--clear-groups",
         "--pdeathsig=QUIT",
     ]
-    for path in (directory, *directory.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
+    if os.geteuid() == 0:
+        directory.parent.chmod(0o711)  # to be passed through, not read
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
     if _works(*nobody, "test", "-w", str(directory)) and _works(
         *nobody, str(_binary("postgres")), "-V"
     ):
         return nobody
     raise AppError(
-        "PostgreSQL does not run as root: `unshare --user` is refused here, "
+        f"PostgreSQL does not run as user {os.geteuid()}: `unshare --user` is refused here, "
         f"and the user nobody can't reach {directory.absolute()}. Run as a plain user"
     )
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        return bool(pwd.getpwuid(uid))
+    except KeyError:
+        return False
 
 
 def _works(*command: str) -> bool:
