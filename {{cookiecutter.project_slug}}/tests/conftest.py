@@ -36,10 +36,28 @@ def _only_the_environment_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _let_nobody_pass(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Root's PostgreSQL runs as nobody where no namespace may be made, as in most containers."""
+    base = tmp_path_factory.getbasetemp()
+    for folder in (base, *base.parents):
+        if os.geteuid() == 0 == folder.stat().st_uid:
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
+@pytest.fixture
+def passable(tmp_path: Path) -> Path:
+    """A directory of the test's own that nobody can pass through."""
+    tmp_path.chmod(0o711)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """PostgreSQL, the same that `make up` runs, with a migrated database to copy."""
-    embedded = Embedded(tmp_path_factory.mktemp("server") / "postgres")
+    folder = tmp_path_factory.mktemp("server")
+    folder.chmod(0o711)
+    embedded = Embedded(folder / "postgres")
     command = [sys.executable, "-m", leash.__name__, str(os.getpid()), str(int(signal.SIGQUIT))]
     with subprocess.Popen([*command, *embedded.prepare()]) as process:
         try:

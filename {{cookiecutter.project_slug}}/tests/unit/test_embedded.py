@@ -26,27 +26,27 @@ def test_without_its_package_one_is_told_to_name_a_real_database(
 
 
 def test_what_initdb_says_is_passed_on_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    passable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "INITDB", ("--encoding=EBCDIC",))
     with pytest.raises(AppError, match="EBCDIC"):
-        Embedded(tmp_path / "postgres").prepare()
-    assert not list((tmp_path / "postgres").glob("*"))
+        Embedded(passable / "postgres").prepare()
+    assert not list((passable / "postgres").glob("*"))
 
 
 def test_a_live_server_in_the_same_place_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    passable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "RETIRE_SECONDS", 0.1)
-    database = Embedded(tmp_path / "postgres")
+    database = Embedded(passable / "postgres")
     database.prepare()
     (database.data / "postmaster.pid").write_text(f"{os.getpid()}\n")
     with pytest.raises(AppError, match=f"process {os.getpid()} runs a PostgreSQL"):
         database.prepare()
 
 
-def test_the_lock_file_of_a_dead_server_is_no_obstacle(tmp_path: Path) -> None:
-    database = Embedded(tmp_path / "postgres")
+def test_the_lock_file_of_a_dead_server_is_no_obstacle(passable: Path) -> None:
+    database = Embedded(passable / "postgres")
     database.prepare()
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
@@ -63,8 +63,8 @@ def test_a_zombie_is_dead() -> None:
         eventually(lambda: not embedded._is_alive(process.pid), "it is seen as dead")  # noqa: SLF001
 
 
-def test_a_port_that_is_taken_is_left_for_another(tmp_path: Path) -> None:
-    database = Embedded(tmp_path / "postgres")
+def test_a_port_that_is_taken_is_left_for_another(passable: Path) -> None:
+    database = Embedded(passable / "postgres")
     database.prepare()
     port = int(database.url().rpartition(":")[2].partition("/")[0])
     with socket.create_server(("127.0.0.1", port)):

@@ -158,8 +158,8 @@ def _launcher(directory: Path) -> list[str]:
         directory.parent.chmod(0o711)  # to be passed through, not read
         for path in (directory, *directory.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
-    if _works(*nobody, "test", "-w", str(directory)) and _works(
-        *nobody, str(_binary("postgres")), "-V"
+    if _works(*nobody, "test", "-w", str(directory.absolute())) and _works(
+        *nobody, str(_binary("initdb")), "-V"
     ):
         return nobody
     raise AppError(

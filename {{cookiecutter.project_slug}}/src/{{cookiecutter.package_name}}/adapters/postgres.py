@@ -17,7 +17,7 @@ from ..errors import Unavailable
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations" / "versions"
 CONNECT_SECONDS = 3
-PING_SECONDS = 1
+PING_SECONDS = 2
 SCHEDULER_LOCK = 12_2012  # any number that all schedulers agree on
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
