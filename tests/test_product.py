@@ -93,6 +93,41 @@ def test_the_product_does_its_own_chores(product: Path, product_home: Path, chor
     run(product, product_home, "make", chore, limit=LIMITS[chore])
 
 
+LATE = "def late() -> str:\n    {}\n\n    return {}.__name__\n\n\n"
+SEEDS = {
+    "lint": ("src/*/service.py", "", "import re\n", "F401"),
+    "format": ("src/*/service.py", "SWEEP_LIMIT = 100", "SWEEP_LIMIT = (100)", "reformat"),
+    "types": ("src/*/service.py", "SWEEP_LIMIT = 100", 'SWEEP_LIMIT: int = "100"', "Incompatible types"),
+    "layers": ("src/*/service.py", "", LATE.format("from .bootstrap import App", "App"), "BROKEN"),
+    "purity": ("src/*/agent/ports.py", "", LATE.format("import os", "os"), "BROKEN"),
+    "settings": (".env.example", "# PORT=8000", "# PORT=80", ".env.example is not what the settings say"),
+    "page": ("docs/configuration.md", "`PORT`", "`PORTS`", "docs/configuration.md is not what the settings say"),
+    "lock": ("pyproject.toml", '"fastapi>=', '"fastapi >=', "requirements.txt is older than the dependencies"),
+    "README": ("README.md", "service.py` | ", "service.py` | 1", "README.md gives"),
+}
+
+
+@pytest.mark.parametrize("defect", SEEDS)
+def test_a_defect_in_the_product_turns_its_check_red(product: Path, product_home: Path, defect: str) -> None:
+    pattern, right, wrong, said = SEEDS[defect]
+    (file,) = product.glob(pattern)
+    before = file.read_text(encoding="utf-8")
+    assert right in before
+    first_class = before.find("@dataclass")
+    after = before.replace(right, wrong, 1) if right else before[:first_class] + wrong + before[first_class:]
+    file.write_text(after, encoding="utf-8")
+    try:
+        with pytest.raises(AssertionError, match=said):
+            run(product, product_home, "make", "check", limit=LIMITS["check"])
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+
+def test_too_little_coverage_is_red(product: Path, product_home: Path) -> None:
+    with pytest.raises(AssertionError, match="fail-under=100"):
+        run(product, product_home, ".venv/bin/coverage", "report", "--fail-under=100")
+
+
 def test_the_formatter_finds_nothing_to_do(product: Path, product_home: Path) -> None:
     run(product, product_home, "make", "format")
     assert run(product, product_home, "git", "status", "--porcelain") == ""
