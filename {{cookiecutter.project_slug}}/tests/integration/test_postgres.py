@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from {{ cookiecutter.package_name }}.adapters.postgres import (
     Postgres,
@@ -61,8 +63,8 @@ def test_only_old_checks_are_forgotten(settings: Settings, database_url: str) ->
         async with running(settings, "test") as app:
             old, young = await app.service.checks.add(), await app.service.checks.add()
             with psycopg.connect(database_url, autocommit=True) as beside:
-                sql = "UPDATE checks SET asked_at = now() - interval '31 days' WHERE id = %s"
-                beside.execute(sql, [old.id])
+                age = "UPDATE checks SET asked_at = now() - interval '31 days' WHERE id = %s"
+                beside.execute(age, [old.id])
             forgotten = await app.service.cleanup()
             assert await app.service.checks.get(young.id) == young
             assert await app.service.checks.get(old.id) is None
@@ -130,6 +132,40 @@ def test_a_database_that_is_away_is_said_in_one_line_with_the_reason() -> None:
         assert "hunter2" not in str(caught.value)
 
     asyncio.run(scenario())
+
+
+def test_any_password_and_option_reach_database_and_broker(
+    settings: Settings,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name, password = f"odd {uuid4().hex[:8]}'\\", "p@ss: w%r/d'\\ = {x}"
+    with psycopg.connect(database_url, autocommit=True) as beside:
+        create = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}")
+        beside.execute(create.format(sql.Identifier(name), sql.Literal(password)))
+    place = database_url.rpartition("@")[2]
+    odd = f"postgresql://{quote(name, safe='')}:{quote(password, safe='')}@{place}"
+    monkeypatch.setenv("DATABASE_URL", f"{odd}?sslmode=disable&application_name=odd%20one")
+
+    async def scenario() -> dict[str, str | None]:
+        async with running(Settings.load(), "test") as app:
+            await app.service.ask()
+            return await app.service.faults()
+
+    assert asyncio.run(scenario()) == {"database": None, "schema": None, "broker": None}
+    with psycopg.connect(database_url, autocommit=True) as beside:
+        assert beside.execute("SELECT count(*) FROM pgmq.q_default").fetchone() == (1,)
+    monkeypatch.setenv("DATABASE_URL", f"{odd}?sslmode=require")
+    asyncio.run(ask_the_broker_in_vain())
+    said = [record for record in caplog.records if "SSL was required" in record.getMessage()]
+    assert "pool.py" in {record.filename for record in said}  # the broker's; ours is pool_async
+
+
+async def ask_the_broker_in_vain() -> None:
+    async with running(Settings.load(), "test") as app:
+        with pytest.raises(Unavailable, match="the broker does not answer"):
+            await app.service.queue.send("nothing")
 
 
 QUERIES = {
