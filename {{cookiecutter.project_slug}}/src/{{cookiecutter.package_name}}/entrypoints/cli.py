@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a backing service does not answe
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -48,6 +49,7 @@ def main() -> None:
 @cli.command(rich_help_panel="Processes")
 def serve() -> None:
     """Run the web process on $PORT."""
+    _end_at_once_when_told()
     from .web.app import serve as run
 
     _exit(run)
@@ -56,6 +58,7 @@ def serve() -> None:
 @cli.command(rich_help_panel="Processes")
 def work() -> None:
     """Run a worker: it does the tasks that the broker brings."""
+    _end_at_once_when_told()
     from .worker import work as run
 
     _exit(run)
@@ -64,6 +67,7 @@ def work() -> None:
 @cli.command(rich_help_panel="Processes")
 def schedule() -> None:
     """Run a scheduler: of several, one acts."""
+    _end_at_once_when_told()
     from .scheduler import schedule as run
 
     _exit(run)
@@ -72,6 +76,7 @@ def schedule() -> None:
 @cli.command(rich_help_panel="Processes")
 def up() -> None:
     """Run everything on this machine, with its own PostgreSQL, until Ctrl-C."""
+    _end_at_once_when_told()
     from .supervisor import up as run
 
     _exit(run)
@@ -216,6 +221,11 @@ def shell() -> None:
             code.interact(f"{banner} As in: run(service.faults())", local=names, exitmsg="")
         finally:
             runner.run(app.__aexit__(None, None, None))
+
+
+def _end_at_once_when_told() -> None:
+    """SIGTERM is an order to end well also while a process still loads; later it listens itself."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _exit(process: Callable[[Settings], int]) -> None:

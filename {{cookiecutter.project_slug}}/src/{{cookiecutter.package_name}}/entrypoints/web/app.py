@@ -66,10 +66,12 @@ def serve(settings: Settings) -> int:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
+    server = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises it again when done, and we exit 0
+        # Before uvicorn listens for it, and after, when it raises it again: exit 0 all the same.
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     log.info("web started", extra={"port": settings.port})
-    uvicorn.Server(config).run([listener])
+    server.run([listener])
     log.info("web stopped")
     return 0
 
