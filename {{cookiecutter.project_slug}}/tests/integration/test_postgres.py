@@ -106,15 +106,15 @@ def test_one_leads_until_its_connection_is_gone(database_url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_pool_gets_over_connections_that_died(database_url: str) -> None:
+def test_a_pool_gets_over_a_restart_of_the_database(database_url: str) -> None:
     async def scenario() -> None:
-        database = Postgres(database_url, pool_size=2, application="mortal")
+        database = Postgres(database_url, pool_size=5, application="mortal")
         await database.open()
-        checks = PostgresChecks(database)
-        await checks.add()
+        await asyncio.gather(*(database.rows("SELECT pg_sleep(0.1)") for _ in range(5)))
         with psycopg.connect(database_url, autocommit=True) as beside:
-            beside.execute(KILL, ["mortal"])
-        await checks.add()
+            assert len(beside.execute(KILL, ["mortal"]).fetchall()) == 5
+        checks = PostgresChecks(database)
+        await asyncio.gather(*(checks.add() for _ in range(5)))
         await database.close()
 
     asyncio.run(scenario())

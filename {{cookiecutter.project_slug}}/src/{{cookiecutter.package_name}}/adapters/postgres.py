@@ -37,9 +37,17 @@ class Postgres:
             max_size=pool_size,
             timeout=CONNECT_SECONDS,
             open=False,
-            check=AsyncConnectionPool.check_connection,
+            check=self._check,
             kwargs=_options(application, CONNECT_SECONDS),
         )
+
+    async def _check(self, connection: AsyncConnection[DictRow]) -> None:
+        """Where one connection has died, all have: each would cost a longer wait to find out."""
+        try:
+            await AsyncConnectionPool.check_connection(connection)
+        except OperationalError:
+            await self._pool.drain()
+            raise
 
     async def open(self) -> None:
         await self._pool.open(wait=False)

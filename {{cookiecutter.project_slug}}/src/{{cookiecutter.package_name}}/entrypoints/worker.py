@@ -24,6 +24,7 @@ from celery.worker import state
 
 from ..about import about
 from ..bootstrap import running, worker_celery
+from ..errors import Unavailable
 from ..service import ANSWER, CLEANUP, Service
 from ..settings import Settings
 from ..telemetry.logs import configure_logs
@@ -134,6 +135,10 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
                 outcome = "handed back"
                 log.warning("task handed back", extra={"task": name, **arguments})
                 raise Reject(requeue=True) from None
+            except Unavailable as error:
+                extra = {"task": name, **arguments, "error": str(error)}
+                log.warning("task left to the sweeper", extra=extra)
+                raise
             except Exception:
                 log.exception("task failed", extra={"task": name, **arguments})
                 raise

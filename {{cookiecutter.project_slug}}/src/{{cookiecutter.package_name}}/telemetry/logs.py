@@ -34,6 +34,7 @@ def configure_logs(settings: Settings, process: str) -> None:
     logging.captureWarnings(capture=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)  # the worker has said it
 
 
 def _add_context(record: logging.LogRecord) -> bool:
