@@ -1,6 +1,7 @@
 """The settings as people read them: `.env.example`, the page in docs, `config show`."""
 
 import secrets
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -48,17 +49,21 @@ def markdown() -> str:
 
 def shown(settings: Settings) -> dict[str, str]:
     """Every value; of a URL all but the password, of another secret nothing."""
-    return {name.upper(): _masked(value) for name, value in settings}
+    return {name.upper(): _masked(name, value) for name, value in settings}
 
 
-def _masked(value: object) -> str:
+def _masked(name: str, value: object) -> str:
     if not isinstance(value, SecretStr):
         return _plain(value)
-    scheme, colon, rest = value.get_secret_value().partition(":")
-    user, at, place = rest.rpartition("@")
-    if not colon:
+    if not name.endswith("_url"):
         return "***"
-    return f"{scheme}:{user.rpartition(':')[0]}:***@{place}" if at else f"{scheme}:{rest}"
+    url = urlsplit(value.get_secret_value())
+    user, at, place = url.netloc.rpartition("@")
+    name_, colon, _ = user.partition(":")
+    shown = f"{name_}{':***' if colon else ''}{at}{place}"
+    return url._replace(
+        netloc=shown, query="***" if "password" in url.query else url.query
+    ).geturl()
 
 
 def _laptop(field: FieldInfo) -> str:

@@ -3,6 +3,7 @@
 `.env.example` and `docs/configuration.md` are generated from this class.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from .errors import ConfigError
 
 SECRET_LENGTH = 32
+NOT_ENCODED = re.compile("%(?![0-9A-Fa-f]{2})|%00")
 
 
 def _url(*forms: str) -> AfterValidator:
@@ -19,9 +21,13 @@ def _url(*forms: str) -> AfterValidator:
     schemes = {form.partition(":")[0]: form.endswith("//") for form in forms}
 
     def check(value: SecretStr) -> SecretStr:
-        parts = urlsplit(value.get_secret_value())
-        if parts.scheme not in schemes or (schemes[parts.scheme] and not parts.hostname):
+        url = value.get_secret_value()
+        scheme = url.partition(":")[0]
+        if scheme not in schemes or (schemes[scheme] and not urlsplit(url).netloc):
             msg = f"expected {' or '.join(form + '…' * form.endswith('/') for form in forms)}"
+            raise ValueError(msg)
+        if not url.isprintable() or " " in url or NOT_ENCODED.search(url):
+            msg = "a blank, a control character or a lone % in it has to be written as %20, %25, …"
             raise ValueError(msg)
         return value
 

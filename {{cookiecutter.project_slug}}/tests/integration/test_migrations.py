@@ -88,6 +88,11 @@ def test_a_new_migration_is_numbered_named_and_usable(empty_database: str, tmp_p
     file = new_migration("Add a table: sessions!", migrations=migrations)
     assert file.name == "0002_add_a_table_sessions.py"
     file.write_text(file.read_text().replace("-- expand here", "CREATE TABLE sessions (); --"))
+    odd = ['ends with a quote"', '"""; import os #', "back\\slash \\N{x}", "a" * 300]
+    for message in odd:
+        odd_one = new_migration(message, migrations=migrations)
+        compile(odd_one.read_text(), odd_one, "exec")
+        odd_one.unlink()
     schema = Schema(empty_database, migrations=migrations)
     schema.upgrade()
     assert (schema.head, schema.current()) == ("0002", "0002")

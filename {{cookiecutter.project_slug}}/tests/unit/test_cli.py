@@ -43,6 +43,12 @@ def test_wrong_usage_is_exit_code_2() -> None:
     assert "--nonsense" in result.output
 
 
+def test_a_dry_run_in_the_wrong_place_is_refused_and_not_a_real_run() -> None:
+    result = run("migrate", "--dry-run", "up")
+    assert result.exit_code == 2
+    assert "after the command" in result.output
+
+
 def test_config_is_shown_without_secrets() -> None:
     values = json.loads(run("config", "show", "--json").output)
     assert (values["SECRET_KEY"], values["LOG_LEVEL"]) == ("***", "INFO")

@@ -25,13 +25,22 @@ def test_without_its_package_one_is_told_to_name_a_real_database(
     assert embedded.resolve("postgresql://db/app") == "postgresql://db/app"
 
 
-def test_what_initdb_says_is_passed_on_and_nothing_is_left(
+def test_what_initdb_says_is_passed_on_and_no_half_cluster_is_left(
     passable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "INITDB", ("--encoding=EBCDIC",))
     with pytest.raises(AppError, match="EBCDIC"):
         Embedded(passable / "postgres").prepare()
-    assert not list((passable / "postgres").glob("*"))
+    assert [file.name for file in (passable / "postgres").iterdir()] == ["connection.json"]
+
+
+def test_a_damaged_password_file_is_one_line(passable: Path) -> None:
+    database = Embedded(passable / "postgres")
+    database.prepare()
+    (passable / "postgres" / "connection.json").write_text('{"port": 1, "pass')
+    for act in (database.url, database.prepare):
+        with pytest.raises(AppError, match="is damaged"):
+            act()
 
 
 def test_a_live_server_in_the_same_place_is_named(

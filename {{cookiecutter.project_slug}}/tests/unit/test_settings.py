@@ -33,6 +33,10 @@ def test_every_fault_is_named_at_once_with_its_variable(environment: pytest.Monk
         ("DATABASE_URL", "mysql://app:hunter2@db/app"),
         ("DATABASE_URL", "postgresql:///app"),
         ("DATABASE_URL", "hunter2"),
+        ("DATABASE_URL", "postgresql://app:hunter2%zz@db/app"),
+        ("DATABASE_URL", "postgresql://app:hunter2 x@db/app"),
+        ("DATABASE_URL", "postgresql://app:hunter2%00@db/app"),
+        ("DATABASE_URL", "EMBEDDED:hunter2"),
         ("BROKER_URL", "kafka://:hunter2@broker"),
         ("SECRET_KEY", "hunter2"),
     ],
@@ -46,6 +50,27 @@ def test_a_faulty_secret_is_named_but_not_shown(
     assert str(caught.value).startswith(name)
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SECRET_KEY", f"hunter2:{SECRET}", "***"),
+        ("DATABASE_URL", "postgresql://h/db?password=hunter2", "postgresql://h/db?***"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h1,h2/db", "postgresql://u:***@h1,h2/db"),
+        (
+            "DATABASE_URL",
+            "postgresql://u@h/db?sslmode=require",
+            "postgresql://u@h/db?sslmode=require",
+        ),
+        ("BROKER_URL", "redis://:hunter2@h:1/0", "redis://:***@h:1/0"),
+    ],
+)
+def test_no_form_of_a_secret_is_shown(
+    environment: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    environment.setenv(name, value)
+    assert shown(Settings.load())[name] == said
 
 
 def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from ..errors import AppError, ConfigError, Unavailable
 
 SCHEME = "embedded:"
@@ -55,26 +58,22 @@ class Embedded:
 
     def url(self) -> str:
         """The real URL. Unavailable where the database has never been started."""
-        try:
-            known = json.loads(self._reach.read_text())
-        except FileNotFoundError:
-            raise Unavailable(
-                f"no embedded database in {self.directory}: start it with `make up`"
-            ) from None
+        if not (known := self._known()).get("port"):
+            raise Unavailable(f"no embedded database in {self.directory}: start it with `make up`")
         return f"postgresql://postgres:{known['password']}@127.0.0.1:{known['port']}/postgres"
 
     def prepare(self) -> list[str]:
         """The command that runs the server, its data made where there was none."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         launcher = _launcher(self.directory)
-        known = json.loads(self._reach.read_text()) if self._reach.exists() else {}
-        password = known.get("password") or secrets.token_urlsafe(24)
+        known = self._known()
+        password = str(known.get("password") or secrets.token_urlsafe(24))
         if not (self.data / "PG_VERSION").exists():
+            self._remember(0, password)  # before the cluster that can be reached by nothing else
             self._initialise(launcher, password)
         self._retire_old()
-        port = _free_port(known.get("port", 0))
-        self._reach.touch(mode=0o600)
-        self._reach.write_text(json.dumps({"port": port, "password": password}))
+        port = _free_port(int(known.get("port", 0)))
+        self._remember(port, password)
         return [
             *launcher,
             str(_binary("postgres")),
@@ -84,6 +83,23 @@ class Embedded:
             str(port),
             *OPTIONS,
         ]
+
+    def _known(self) -> dict[str, str | int]:
+        try:
+            known: dict[str, str | int] = json.loads(self._reach.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise AppError(f"{self._reach} is damaged: it held the database's password") from None
+        return known
+
+    def _remember(self, port: int, password: str) -> None:
+        """Written beside its place and moved there whole."""
+        new = self._reach.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_text(json.dumps({"port": port, "password": password}))
+        new.replace(self._reach)
 
     def _initialise(self, launcher: list[str], password: str) -> None:
         """A cluster made beside its place and moved there whole: none is ever found half-made."""
@@ -127,7 +143,13 @@ class Embedded:
 
 def resolve(url: str) -> str:
     """A URL that any client understands, `embedded:` included."""
-    return Embedded.at(url).url() if url.startswith(SCHEME) else url
+    if url.startswith(SCHEME):
+        return Embedded.at(url).url()
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:
+        raise ConfigError("DATABASE_URL has a part or an option unknown to PostgreSQL") from None
+    return url
 
 
 def _binary(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from psycopg import AsyncConnection, OperationalError
-from psycopg.errors import UndefinedTable
+from psycopg.errors import InvalidSchemaName, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -76,6 +76,8 @@ class Postgres:
         try:
             async with self._pool.connection(seconds) as connection:
                 yield connection
+        except (UndefinedTable, InvalidSchemaName) as error:
+            raise Unavailable("the schema is older than this release: run `migrate`") from error
         except (OperationalError, PoolTimeout) as error:
             raise unavailable(error) from error
 
@@ -90,10 +92,9 @@ class PostgresSchema:
         self._needed = max(file.name[:4] for file in MIGRATIONS.glob("[0-9]*.py"))
 
     async def ping(self) -> None:
-        try:
-            rows = await self._database.rows("SELECT version_num FROM alembic_version")
-        except UndefinedTable:
-            rows = []
+        there = await self._database.rows("SELECT to_regclass('alembic_version') AS there")
+        sql = "SELECT version_num FROM alembic_version"
+        rows = await self._database.rows(sql) if there[0]["there"] else []
         at = rows[0]["version_num"] if rows else "0000"
         if at < self._needed:
             raise Unavailable(

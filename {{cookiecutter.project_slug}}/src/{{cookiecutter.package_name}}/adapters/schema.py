@@ -93,10 +93,12 @@ def new_migration(message: str, *, migrations: Path = MIGRATIONS) -> Path:
     slug = re.sub(r"[^a-z0-9]+", "_", message.lower()).strip("_")
     if not slug:
         raise AppError(f"{message!r} makes no file name: say in letters what the migration does")
-    config = Config()
+    config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     scripts = ScriptDirectory.from_config(config)
     number = int(scripts.get_current_head() or 0) + 1
-    scripts.generate_revision(f"{number:04}", message.rstrip("."))
-    return migrations / "versions" / f"{number:04}_{slug}.py"
+    doc = " ".join(re.sub(r'[\\"]', "'", message).split()).rstrip(".")[:70]
+    scripts.generate_revision(f"{number:04}", doc)
+    (file,) = (migrations / "versions").glob(f"{number:04}_*.py")
+    return file

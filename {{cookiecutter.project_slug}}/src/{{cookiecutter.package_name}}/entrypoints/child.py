@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .leash import leashed, tie
 
@@ -86,7 +87,11 @@ def say(name: str, line: str) -> None:
     label = f"{name:9} |"
     if sys.stdout.isatty():
         label = f"\x1b[{COLOURS.get(name, 1)}m{label}\x1b[0m"
-    print(label, line, flush=True)  # noqa: T201 - this is the program's output
+    try:
+        print(label, line, flush=True)  # noqa: T201 - this is the program's output
+    except OSError:  # the terminal is gone: go on draining what the children say, and end in order
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def healthy(port: int) -> Callable[[], Awaitable[bool]]:

@@ -87,6 +87,8 @@ def migrate_default(context: typer.Context, *, dry_run: DryRun = False) -> None:
     """Without a command: `up`."""
     if context.invoked_subcommand is None:
         migrate_up(dry_run=dry_run)
+    elif dry_run:
+        raise typer.BadParameter("it goes after the command, as in `migrate up --dry-run`")
 
 
 @migrate.command("up")

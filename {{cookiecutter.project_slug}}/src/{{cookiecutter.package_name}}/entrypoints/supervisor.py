@@ -67,7 +67,7 @@ class Supervisor:
             say("up", "stopping")
         finally:
             self._stopping.set()
-            await asyncio.gather(*self._keepers)
+            await asyncio.gather(*self._keepers, return_exceptions=True)
             for child in reversed(self._children):
                 await child.stop(self._settings.shutdown_grace + EXTRA_GRACE_SECONDS)
             STATE.unlink(missing_ok=True)
@@ -93,7 +93,15 @@ class Supervisor:
             return 0
         child = Child("migrate", _ours("migrate"))
         await child.start()
-        return await child.ended()
+        self._children.append(child)
+        ended = asyncio.ensure_future(child.ended())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if self._stopping.is_set():
+            return 0
+        stopping.cancel()
+        self._children.remove(child)
+        return ended.result()
 
     def _processes(self) -> list[Child]:
         port = self._settings.port
@@ -162,12 +170,12 @@ class Supervisor:
 
     def _note_state(self) -> None:
         """Who runs where, for other terminals; written beside its place and moved there whole."""
-        state = {
-            child.name: {"pid": child.pid, "address": child.address} for child in self._children
-        }
+        state: dict[str, object] = {"up": {"pid": os.getpid()}}
+        state |= {c.name: {"pid": c.pid, "address": c.address} for c in self._children}
         new = STATE.with_suffix(".new")
-        new.write_text(json.dumps({"up": {"pid": os.getpid()}, **state}, indent=2) + "\n")
-        new.replace(STATE)
+        with contextlib.suppress(OSError):  # it is for information only
+            new.write_text(json.dumps(state, indent=2) + "\n")
+            new.replace(STATE)
 
 
 def _ours(command: str) -> list[str]:

@@ -67,5 +67,7 @@ class Text(logging.Formatter):
 
 
 def _short(value: object) -> str:
+    """Quoted where it would not read as one word, and nothing in it that a terminal obeys."""
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or any(map(str.isspace, text)) else text
+    is_word = bool(text) and text.isprintable() and " " not in text
+    return text if is_word else json.dumps(text, ensure_ascii=not text.isprintable())

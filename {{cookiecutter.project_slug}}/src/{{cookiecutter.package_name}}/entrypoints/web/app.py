@@ -46,6 +46,7 @@ def create_app(
         description=about().description,
         version=about().version,
         lifespan=lifespan,
+        redirect_slashes=False,  # a redirect would be built from whatever Host was sent
     )
     app.state.metrics = metrics = Metrics(settings, "web")
     app.include_router(router)

@@ -14,6 +14,8 @@ from ...telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+PATH_LENGTH = 200
 PROBES = {"/health", "/ready", "/metrics"}
 
 
@@ -48,7 +50,8 @@ class Observe:
             request_id.reset(token)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        method, path = scope["method"], scope["path"]
+        path = scope["path"][:PATH_LENGTH]
+        method = scope["method"] if scope["method"] in METHODS else "other"
         route = getattr(scope.get("route"), "path", "(none)")
         self.metrics.requests.labels(method, route, status).inc()
         self.metrics.request_seconds.labels(method, route).observe(seconds)
