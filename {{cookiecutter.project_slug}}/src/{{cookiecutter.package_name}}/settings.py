@@ -88,6 +88,8 @@ class Settings(BaseSettings):
         """The settings of this process, or one ConfigError that names every fault."""
         try:
             return cls()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f".env can't be read: {error}. It has to be UTF-8 text") from None
         except ValidationError as error:
             raise ConfigError(*(_fault(cls, dict(fault)) for fault in error.errors())) from None
 

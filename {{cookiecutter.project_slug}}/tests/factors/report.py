@@ -18,7 +18,7 @@ class Report:
         if report.when == "call" or report.outcome != "passed":
             for name, factor in report.user_properties:
                 if name == "factor":
-                    self.proofs[str(factor)][report.nodeid.rpartition("::")[2]] = report.outcome
+                    self.proofs[str(factor)][report.nodeid] = report.outcome
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for factor, claim in FACTORS.items():
@@ -26,7 +26,7 @@ class Report:
             terminalreporter.write_line(f"{factor:>4}  {verdict(proofs):7}  {claim}")
             for name, outcome in sorted(proofs.items()):
                 sign = "" if outcome == "passed" else f"{outcome.upper()}: "
-                terminalreporter.write_line(f"{'':15}{sign}{name}")
+                terminalreporter.write_line(f"{'':15}{sign}{name.rpartition('::')[2]}")
 
 
 def verdict(proofs: dict[str, str]) -> str:

@@ -1,5 +1,7 @@
 """The settings, and what is generated from them."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -71,6 +73,15 @@ def test_no_form_of_a_secret_is_shown(
 ) -> None:
     environment.setenv(name, value)
     assert shown(Settings.load())[name] == said
+
+
+def test_an_env_file_that_is_no_text_is_one_line(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "odd").write_bytes(b"PORT=\xff\xfe")
+    environment.setitem(Settings.model_config, "env_file", tmp_path / "odd")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        Settings.load()
 
 
 def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Every error is a problem document (RFC 9457): what is wrong, with what, and what to do."""
 
-import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -11,8 +10,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from ...errors import AppError
-
-log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -75,8 +72,7 @@ def answer_problems(app: FastAPI) -> None:
         )
 
     @app.exception_handler(Exception)
-    async def _(_: Request, error: Exception) -> JSONResponse:
-        log.error("request failed", exc_info=error)
+    async def _(_: Request, error: Exception) -> JSONResponse:  # the server logs it, once
         return problem(500, "the fault is ours and has been logged")
 
 
