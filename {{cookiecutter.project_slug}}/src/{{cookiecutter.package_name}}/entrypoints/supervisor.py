@@ -94,14 +94,10 @@ class Supervisor:
         child = Child("migrate", _ours("migrate"))
         await child.start()
         self._children.append(child)
-        ended = asyncio.ensure_future(child.ended())
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if self._stopping.is_set():
+        if (code := await self._ended(child)) is None:
             return 0
-        stopping.cancel()
         self._children.remove(child)
-        return ended.result()
+        return code
 
     def _processes(self) -> list[Child]:
         port = self._settings.port
@@ -144,22 +140,27 @@ class Supervisor:
         deaths = 0
         while True:
             started = time.monotonic()
-            ended = asyncio.ensure_future(child.ended())
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if self._stopping.is_set():
-                ended.cancel()
+            if (code := await self._ended(child)) is None:
                 return
-            stopping.cancel()
             deaths = 0 if time.monotonic() - started > LONG_LIFE_SECONDS else deaths + 1
             pause = BACKOFF_SECONDS[min(deaths, len(BACKOFF_SECONDS) - 1)]
-            code = ended.result()
             say("up", f"{child.name} ended with {code}; starting it again in {pause:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
                 return
             await child.start()
             self._note_state()
+
+    async def _ended(self, child: Child) -> int | None:
+        """The exit code once the child has ended; None when the supervisor is to stop first."""
+        ended = asyncio.ensure_future(child.ended())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if self._stopping.is_set():
+            ended.cancel()
+            return None
+        stopping.cancel()
+        return ended.result()
 
     def _asked_to_stop(self) -> None:
         """The first time in order; the second time at once."""
