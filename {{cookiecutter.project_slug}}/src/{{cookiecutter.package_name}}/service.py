@@ -78,3 +78,7 @@ class Service:
 
         answers = await asyncio.gather(*map(fault, self.backing))
         return dict(zip((backing.name for backing in self.backing), answers, strict=True))
+
+    async def broken(self) -> dict[str, str]:
+        """Only those with a fault."""
+        return {name: fault for name, fault in (await self.faults()).items() if fault}

@@ -4,6 +4,7 @@
 """
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -41,6 +42,14 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _label(value: str) -> str:
+    if not value.isprintable():
+        msg = "a label is one line of printable characters"
+        raise ValueError(msg)
+    return value
+
+
+Label = Annotated[str, AfterValidator(_label)]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql://", "embedded:")]
 BrokerUrl = Annotated[SecretStr, _url("pgmq:", "redis://", "rediss://", "amqp://", "amqps://")]
 
@@ -58,9 +67,9 @@ class Settings(BaseSettings):
     """The port that the web process binds, on all interfaces."""
     metrics_port: int = Field(9100, ge=1, le=65535)
     """The port on which worker and scheduler serve /health and /metrics."""
-    environment: str = "development"
+    environment: Label = "development"
     """The name of this deploy: a label on logs and metrics, never a switch in the code."""
-    release: str = "unreleased"
+    release: Label = "unreleased"
     """What is running: the tag or commit that the image was built from."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least that is logged."""
@@ -86,6 +95,9 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls) -> Self:
         """The settings of this process, or one ConfigError that names every fault."""
+        env = Path(str(cls.model_config["env_file"]))
+        if (env.exists() or env.is_symlink()) and not env.is_file():
+            raise ConfigError(f"{env} is there and is no file: make it one, or take it away")
         try:
             return cls()
         except (OSError, UnicodeDecodeError) as error:

@@ -23,6 +23,30 @@ PROJECT = Path(__file__).parents[2]
 SOURCES = sorted((PROJECT / "src").rglob("*.py"))
 
 
+KEYS = (
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{30,}"
+    r"|\bsk-[\w-]{20,}|\bxox[abp]-[\w-]{10,}|\bAIza[\w-]{35}|(?m:^[ \t]*SECRET_KEY[:=] ?[\w-]{20,})"
+)
+
+
+def tracked() -> list[Path]:
+    """What a commit of everything would hold; all but dot-folders where git is not used."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=False,
+    )
+    if (PROJECT / ".git").exists() and listed.returncode == 0:
+        files = [PROJECT / name.decode() for name in listed.stdout.split(b"\0") if name]
+    else:
+        files = [f for d in ("src", "tests", "tools", "docs") for f in (PROJECT / d).rglob("*.*")]
+        files += [f for f in PROJECT.iterdir() if f.name != ".env"]
+    found = [file for file in files if file.is_file()]
+    assert PROJECT / "Makefile" in found
+    return found
+
+
 def mentions(source: str, *names: str) -> Iterator[int]:
     """Lines that name one of these, in whatever way: so that no clever one slips through."""
     for node in ast.walk(ast.parse(source)):
@@ -83,11 +107,14 @@ def test_no_code_depends_on_the_name_of_the_environment() -> None:
 
 @pytest.mark.factor("I")
 def test_there_is_one_build_for_all_environments() -> None:
-    names = {"dev", "development", "staging", "prod", "production"}
-    per_environment = [
-        f.name for f in PROJECT.glob("Dockerfile*") if names & set(f.name.split("."))
+    names = {"dev", "development", "test", "staging", "prod", "production"}
+    builds = re.compile(r"(Dockerfile|Containerfile|compose|docker-compose|Procfile|\.env)\b")
+    of_one = [
+        file.name
+        for file in tracked()
+        if builds.match(file.name) and names & set(re.split(r"\W", file.name))
     ]
-    assert not per_environment
+    assert not of_one
 
 
 @pytest.mark.factor("II")
@@ -148,6 +175,25 @@ def test_the_repository_could_be_made_public_now() -> None:
     if (PROJECT / ".git").exists():
         assert ignored.stdout.split() == [".env", ".local"]
     assert "\nSECRET_KEY=\n" in (PROJECT / ".env.example").read_text()
+    own = PROJECT / ".env"
+    lines = own.read_text().splitlines() if own.exists() else []
+    mine = [re.escape(value) for line in lines if len(value := line.partition("=")[2]) > 30]
+    secret = re.compile("|".join([KEYS, *mine]))
+    assert not [file for file in tracked() if secret.search(file.read_text(errors="replace"))]
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "-----BEGIN RSA PRIVATE" + " KEY-----",
+        "AKIA" + "IOSFODNN7EXAMPLE",
+        "ghp" + "_16C7e42F292c6912E7710c838347Ae178B4a",
+        "sk-" + "proj-abcdefghij0123456789abcd",
+        "SECRET_KEY=" + "p7d8fpa98dfhapsd98fhasd9f8h",
+    ],
+)
+def test_no_secret_would_be_missed(leak: str) -> None:
+    assert re.search(KEYS, f"a line\n{leak}\n")
 
 
 @pytest.mark.factor("X")

@@ -57,6 +57,8 @@ def test_a_task_goes_all_the_way_and_is_told_in_json_lines_on_stdout_alone(
     assert by.endswith(f":{worker.pid}")
     assert 'tasks_total{outcome="done",task="checks.answer"} 1.0' in worker.get("/metrics").text
     assert worker.get("/nothing").status_code == 404
+    for process in (web, worker):
+        assert httpx2.head(f"{process.url}/health").status_code == 200
     for process in (web, worker, scheduler):
         process.end()
         assert process.lines

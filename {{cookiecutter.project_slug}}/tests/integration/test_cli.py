@@ -29,7 +29,7 @@ def test_check_asks_every_part(start: Start) -> None:
 
 
 def test_check_without_a_worker_fails_in_time(start: Start) -> None:
-    code, output = run(start, "check", "--timeout", "0.3")
+    code, output = run(start, "check", "--timeout", "0")
     assert code == 69
     assert "error: no worker answered" in output
 
@@ -39,6 +39,9 @@ def test_check_says_which_service_is_away(start: Start) -> None:
     assert code == 69
     assert "database  ok" in output
     assert "broker    the broker does not answer" in output
+    code, output = run(start, "check", DATABASE_URL="postgresql://app@127.0.0.1:1/app")
+    assert code == 69
+    assert output.count("Connection refused") == 3, output
 
 
 @pytest.mark.factor("XII")

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
+from {{ cookiecutter.package_name }}.adapters import schema
 from {{ cookiecutter.package_name }}.adapters.schema import MIGRATIONS, Schema, new_migration
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
-from {{ cookiecutter.package_name }}.errors import AppError
+from {{ cookiecutter.package_name }}.errors import AppError, Unavailable
 from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..processes import Process
@@ -47,6 +48,18 @@ def test_two_migrations_at_once_wait_for_each_other(start: Start, empty_database
     assert [process.ended() for process in both] == [0, 0], [p.output for p in both]
 
 
+def test_a_lock_held_by_another_is_waited_for_a_while_and_nothing_is_changed(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "LOCK_SECONDS", 1)
+    with psycopg.connect(empty_database) as other:
+        other.execute("CREATE TABLE jobs ()")
+        with pytest.raises(Unavailable, match="waited too long for a lock"):
+            Schema(empty_database).upgrade()
+        other.rollback()
+    assert Schema(empty_database).current() is None
+
+
 def test_status_says_what_is_missing_by_its_exit_code(migrate: Callable[..., Result]) -> None:
     before = migrate("status")
     assert before.exit_code == 1
@@ -65,6 +78,7 @@ def test_a_dry_run_prints_sql_that_works_and_changes_nothing(
     with psycopg.connect(empty_database) as connection:
         connection.execute(dry.output.encode())
     assert Schema(empty_database).pending() == []
+    assert migrate("--dry-run").output.startswith("-- nothing to do: the schema is at ")
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(
@@ -93,9 +107,9 @@ def test_a_new_migration_is_numbered_named_and_usable(empty_database: str, tmp_p
         odd_one = new_migration(message, migrations=migrations)
         compile(odd_one.read_text(), odd_one, "exec")
         odd_one.unlink()
-    schema = Schema(empty_database, migrations=migrations)
-    schema.upgrade()
-    assert (schema.head, schema.current()) == ("0002", "0002")
+    grown = Schema(empty_database, migrations=migrations)
+    grown.upgrade()
+    assert (grown.head, grown.current()) == ("0002", "0002")
     with pytest.raises(AppError, match="'!!!' makes no file name"):
         new_migration("!!!", migrations=migrations)
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from {{ cookiecutter.package_name }}.about import about
+from {{ cookiecutter.package_name }}.adapters.schema import Schema
 from {{ cookiecutter.package_name }}.bootstrap import running
 from {{ cookiecutter.package_name }}.settings import Settings
 
@@ -18,6 +20,9 @@ from .conftest import Database
 Start = Callable[..., Process]
 END_ITS_STATEMENT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = %s AND datname = current_database()"""
+
+END_ALL_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
 def ask(settings: Settings) -> UUID:
@@ -44,9 +49,16 @@ def held(database: Database, check: UUID) -> Iterator[None]:
         yield
 
 
-def wait_until_a_worker_waits(database: Database) -> None:
-    sql = "SELECT 1 FROM pg_locks WHERE NOT granted"
-    eventually(lambda: database.execute(sql).fetchone(), "a worker waits for the row")
+@contextmanager
+def held_by_a_worker(
+    start: Start, database: Database, check: UUID, **environment: str
+) -> Iterator[Process]:
+    """A worker in the middle of answering this check, until the block ends."""
+    with held(database, check):
+        worker = start("work", **environment).healthy()
+        sql = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        eventually(lambda: database.execute(sql).fetchone(), "a worker waits for the row")
+        yield worker
 
 
 @pytest.mark.factor("IX")
@@ -54,9 +66,7 @@ def test_a_worker_told_to_stop_finishes_its_task_and_exits_0(
     start: Start, database: Database, settings: Settings
 ) -> None:
     check = ask(settings)
-    with held(database, check):
-        worker = start("work").healthy()
-        wait_until_a_worker_waits(database)
+    with held_by_a_worker(start, database, check) as worker:
         worker.signal(signal.SIGTERM)
         assert answered_by(database, check) is None
     assert worker.ended() == 0, worker.output
@@ -69,9 +79,7 @@ def test_a_worker_out_of_time_hands_its_task_back_and_another_answers(
     start: Start, database: Database, settings: Settings
 ) -> None:
     check = ask(settings)
-    with held(database, check):
-        worker = start("work", SHUTDOWN_GRACE="1").healthy()
-        wait_until_a_worker_waits(database)
+    with held_by_a_worker(start, database, check, SHUTDOWN_GRACE="1") as worker:
         worker.signal(signal.SIGTERM)
         assert worker.ended(seconds=10) == 0, worker.output
         assert "task handed back" in worker.output
@@ -85,9 +93,7 @@ def test_a_killed_worker_loses_no_task(
     start: Start, database: Database, settings: Settings
 ) -> None:
     check = ask(settings)
-    with held(database, check):
-        worker = start("work").healthy()
-        wait_until_a_worker_waits(database)
+    with held_by_a_worker(start, database, check) as worker:
         worker.signal(signal.SIGKILL)
         worker.ended()
         database.execute(END_ITS_STATEMENT, [f"{about().slug}:worker"])
@@ -129,6 +135,28 @@ def test_a_due_job_runs_once_and_its_time_is_kept(start: Start, database: Databa
     eventually(lambda: database.execute(count).fetchone() == (0,), "the old check is forgotten")
     seen = database.execute("SELECT last_run > now() - interval '1 minute' FROM jobs").fetchone()
     assert seen == (True,)
+
+
+@pytest.mark.factor("XI")
+def test_an_unmigrated_database_and_a_restarted_one_are_waited_for_in_json_lines(
+    start: Start, empty_database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = start("work", DATABASE_URL=empty_database).healthy()
+    scheduler = start("schedule", DATABASE_URL=empty_database).healthy()
+    worker.logged("worker waits for a backing service")
+    scheduler.logged("scheduler waits for a backing service")
+    Schema(empty_database).upgrade()
+    scheduler.logged("scheduler leads")
+    monkeypatch.setenv("DATABASE_URL", empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as database:
+        for _ in range(2):
+            check = ask(settings.load())
+            by = eventually(lambda c=check: answered_by(database, c), "the worker answers")  # type: ignore[misc]
+            assert by == worker.pid
+            database.execute(END_ALL_OTHERS)
+    for process in (worker, scheduler):
+        process.end()
+        assert len(process.events) == len(process.lines), process.output
 
 
 def test_scheduler_and_worker_wait_for_a_database_that_is_away(start: Start) -> None:

@@ -59,12 +59,14 @@ def test_text_is_for_people(
 ) -> None:
     configure(monkeypatch, "text")
     log.warning("it happened", extra={"count": 3, "why": "two words", "none": ""})
+    log.warning("on two\n lines\x1b[2J")
     try:
         raise ValueError("bad")
     except ValueError:
         log.exception("it failed")
     out = capsys.readouterr().out
     assert 'warning it happened count=3 why="two words" none=""\n' in out
+    assert "warning on two lines\\u001b[2J\n" in out
     assert "ValueError: bad" in out
 
 

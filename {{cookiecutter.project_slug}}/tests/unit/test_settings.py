@@ -1,5 +1,6 @@
 """The settings, and what is generated from them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,22 @@ def test_an_env_file_that_is_no_text_is_one_line(
     (tmp_path / "odd").write_bytes(b"PORT=\xff\xfe")
     environment.setitem(Settings.model_config, "env_file", tmp_path / "odd")
     with pytest.raises(ConfigError, match="UTF-8"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_an_env_file_that_is_no_file_is_one_line(
+    environment: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "odd")
+    environment.setitem(Settings.model_config, "env_file", tmp_path / "odd")
+    with pytest.raises(ConfigError, match="odd is there and is no file"):
+        Settings.load()
+
+
+def test_a_label_is_one_line(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RELEASE", "v1\nlevel=ERROR")
+    with pytest.raises(ConfigError, match="RELEASE"):
         Settings.load()
 
 

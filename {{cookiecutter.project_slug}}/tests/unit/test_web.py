@@ -88,6 +88,15 @@ def test_every_error_is_a_problem_document(
     assert "secret detail" not in answer.text
 
 
+def test_head_is_get_without_a_body(client: TestClient) -> None:
+    for path, status in {"/health": 200, "/ready": 200, "/metrics": 200, "/checks": 405}.items():
+        assert client.head(path).status_code == status
+
+
+def test_a_path_without_end_is_not_echoed_whole(client: TestClient) -> None:
+    assert len(client.get("/" + "x" * 5000).text) < 500
+
+
 def test_every_answer_carries_a_request_id_and_a_given_one_is_kept(client: TestClient) -> None:
     assert len(client.get("/health").headers["x-request-id"]) == 32
     assert (

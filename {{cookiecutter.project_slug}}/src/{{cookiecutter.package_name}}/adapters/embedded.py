@@ -168,6 +168,8 @@ def _launcher(directory: Path) -> list[str]:
         return []
     unshare = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     if _works(*unshare, "true"):
+        if os.geteuid() == 0 and directory.stat().st_uid == NOBODY:  # made by the way below
+            _give(directory, 0)
         return unshare  # nothing is chowned, and a private directory stays private
     nobody = [
         "setpriv",
@@ -178,8 +180,7 @@ def _launcher(directory: Path) -> list[str]:
     ]
     if os.geteuid() == 0:
         directory.parent.chmod(0o711)  # to be passed through, not read
-        for path in (directory, *directory.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
+        _give(directory, NOBODY)
     if _works(*nobody, "test", "-w", str(directory.absolute())) and _works(
         *nobody, str(_binary("initdb")), "-V"
     ):
@@ -188,6 +189,11 @@ def _launcher(directory: Path) -> list[str]:
         f"PostgreSQL does not run as user {os.geteuid()}: `unshare --user` is refused here, "
         f"and the user nobody can't reach {directory.absolute()}. Run as a plain user"
     )
+
+
+def _give(directory: Path, owner: int) -> None:
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, owner, owner)
 
 
 def _has_name(uid: int) -> bool:

@@ -2,15 +2,34 @@
 
 from typing import Any
 
+import psycopg
 from kombu.transport import pgmq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
+from psycopg_pool import PoolTimeout
 
 STOP_SECONDS = 0.25
+WHY_SECONDS = 2
 NAMED = ("host", "port", "dbname", "user", "password")
 
 
 class Transport(pgmq.Transport):
     """Looks up from its wait often enough for a worker told to stop to notice."""
+
+    connection_errors = (  # type: ignore[assignment]  # a database that `migrate` has yet to reach is one to wait for
+        *pgmq.Transport.connection_errors,
+        InvalidSchemaName,
+        UndefinedFunction,
+        UndefinedTable,
+    )
+
+    def establish_connection(self) -> object:
+        try:
+            return super().establish_connection()  # type: ignore[no-untyped-call]
+        except PoolTimeout:  # which does not say why
+            dsn = self._get_pgmq_client().config.dsn
+            psycopg.connect(dsn, connect_timeout=WHY_SECONDS).close()
+            raise
 
     def drain_events(self, connection: object, timeout: float | None = None, **_: Any) -> None:
         seconds = min(timeout or STOP_SECONDS, STOP_SECONDS)

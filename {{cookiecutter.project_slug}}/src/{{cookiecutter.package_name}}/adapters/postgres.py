@@ -92,9 +92,8 @@ class PostgresSchema:
         self._needed = max(file.name[:4] for file in MIGRATIONS.glob("[0-9]*.py"))
 
     async def ping(self) -> None:
-        there = await self._database.rows("SELECT to_regclass('alembic_version') AS there")
-        sql = "SELECT version_num FROM alembic_version"
-        rows = await self._database.rows(sql) if there[0]["there"] else []
+        await self._database.ping()  # or the reason would be that of the pool, which knows none
+        rows = await self._database.rows("SELECT version_num FROM alembic_version")
         at = rows[0]["version_num"] if rows else "0000"
         if at < self._needed:
             raise Unavailable(

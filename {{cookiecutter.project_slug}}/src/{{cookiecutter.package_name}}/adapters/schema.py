@@ -11,12 +11,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import LockNotAvailable
 
-from ..errors import AppError
+from ..errors import AppError, Unavailable
 from .postgres import CONNECT_SECONDS, unavailable
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 LOCK = 12_2013  # two `migrate` at once wait for each other
+TURN_SECONDS = 300
+LOCK_SECONDS = 10  # what waits for a table holds up all who come after it
+LOCKED = "the migration waited too long for a lock and changed nothing: run `migrate` again"
 
 
 class Schema:
@@ -55,7 +59,9 @@ class Schema:
         if self._is_newer(self.current()):
             return
         with self._connected() as connection:
+            connection.execute(sa.text(f"SET lock_timeout = '{TURN_SECONDS} s'"))
             connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+            connection.execute(sa.text(f"SET lock_timeout = '{LOCK_SECONDS} s'"))
             connection.commit()
             self._config.attributes["connection"] = connection
             command.upgrade(self._config, "head")
@@ -63,6 +69,8 @@ class Schema:
 
     def sql(self) -> str:
         """The statements that `upgrade` would send now."""
+        if not self.pending():
+            return f"-- nothing to do: {self.state()}"
         current = self.current()
         self._config.output_buffer = buffer = io.StringIO()
         command.upgrade(self._config, f"{current}:head" if current else "head", sql=True)
@@ -85,6 +93,8 @@ class Schema:
             with self._engine.connect() as connection:
                 yield connection
         except sa.exc.OperationalError as error:
+            if isinstance(error.orig, LockNotAvailable):
+                raise Unavailable(LOCKED) from error
             raise unavailable(error.orig or error) from error
 
 

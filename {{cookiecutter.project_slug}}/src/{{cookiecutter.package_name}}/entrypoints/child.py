@@ -13,6 +13,7 @@ from .leash import leashed, tie
 
 COLOURS = {"postgres": 34, "migrate": 35, "web": 32, "worker": 36, "scheduler": 33}
 ANSWER_SECONDS = 2.0
+LINE_LENGTH = 1 << 20
 
 
 async def _at_once() -> bool:
@@ -28,7 +29,7 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_signal: signal.Signals = signal.SIGTERM
     orphaned: signal.Signals = signal.SIGKILL
-    """What ends it when the supervisor is gone."""
+    """What ends it at once, and when the supervisor is gone."""
 
     async def start(self) -> None:
         parent = os.getpid()
@@ -70,13 +71,15 @@ class Child:
 
     def kill(self) -> None:
         if not self.has_ended:
-            self._process.kill()
+            self._process.send_signal(self.orphaned)
 
     async def _show(self, stream: asyncio.StreamReader | None) -> None:
-        """Every line with the name before it, however long the line."""
+        """Every line with the name before it; one without end in pieces."""
         rest = b""
         while stream and (chunk := await stream.read(65536)):
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LINE_LENGTH:
+                lines, rest = [*lines, rest], b""
             for line in lines:
                 say(self.name, line.decode(errors="replace"))
         if rest:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a backing service does not answe
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL and chang
 
 def main() -> None:
     """The console script. Every error that is ours is one line, and has its exit code."""
+    logging.basicConfig(handlers=[logging.NullHandler()])  # processes log, commands answer
     try:
         cli(prog_name=about().slug)
     except AppError as error:
@@ -132,13 +134,14 @@ def migrate_new(
 
 @cli.command()
 def check(
-    *, timeout: Annotated[float, typer.Option(help="Seconds to wait for a worker.")] = 10.0
+    *,
+    timeout: Annotated[int, typer.Option(min=0, help="Seconds to wait for a worker.")] = 10,
 ) -> None:
     """Ask every part for a sign of life: database, broker, and a worker by way of both."""
     asyncio.run(_check(Settings.load(), timeout))
 
 
-async def _check(settings: Settings, seconds: float) -> None:
+async def _check(settings: Settings, seconds: int) -> None:
     from ..bootstrap import running
 
     async with running(settings, "cli") as app:
@@ -151,7 +154,7 @@ async def _check(settings: Settings, seconds: float) -> None:
         check = await app.service.ask()
         while not check.answered_at:
             if time.monotonic() - asked > seconds:
-                raise Unavailable(f"no worker answered check {check.id} within {seconds:g} s")
+                raise Unavailable(f"no worker answered check {check.id} within {seconds} s")
             await asyncio.sleep(POLL_SECONDS)
             check = await app.service.read(check.id)
         took = (check.answered_at - check.asked_at).total_seconds()

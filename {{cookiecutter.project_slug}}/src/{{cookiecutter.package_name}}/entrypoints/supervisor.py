@@ -1,7 +1,7 @@
 """`up`: the whole service on one machine, in one terminal, from an empty directory.
 
 Starts PostgreSQL, migrates, starts web, worker and scheduler; shows their lines; starts again what
-dies; stops all in reverse order. Nothing outlives it, not even its own kill -9.
+dies; stops all, the database last. Nothing outlives it, not even its own kill -9.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from .child import Child, healthy, say
 
 LOCAL = Path(".local")
 STATE = LOCAL / "up.json"
+DATABASE = "postgres"
 READY_SECONDS = 30.0
 LOOK_SECONDS = 0.05
 LONG_LIFE_SECONDS = 10.0
@@ -47,6 +48,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._children: list[Child] = []  # in the order of their start
         self._keepers: list[asyncio.Task[None]] = []
+        self._exit_code = 0
 
     async def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -68,10 +70,14 @@ class Supervisor:
         finally:
             self._stopping.set()
             await asyncio.gather(*self._keepers, return_exceptions=True)
-            for child in reversed(self._children):
-                await child.stop(self._settings.shutdown_grace + EXTRA_GRACE_SECONDS)
+            await self._stop([child for child in self._children if child.name != DATABASE])
+            await self._stop([child for child in self._children if child.name == DATABASE])
             STATE.unlink(missing_ok=True)
-        return 0
+        return self._exit_code
+
+    async def _stop(self, children: list[Child]) -> None:
+        seconds = self._settings.shutdown_grace + EXTRA_GRACE_SECONDS
+        await asyncio.gather(*(child.stop(seconds) for child in children))
 
     async def _start_database(self) -> None:
         if (database := self._database) is None:
@@ -84,7 +90,7 @@ class Supervisor:
         where = f"{database.directory}, port {command[command.index('-p') + 1]}"
         stop, orphaned = signal.SIGINT, signal.SIGQUIT
         await self._start(
-            Child("postgres", command, where, ready, stop_signal=stop, orphaned=orphaned)
+            Child(DATABASE, command, where, ready, stop_signal=stop, orphaned=orphaned)
         )
 
     async def _migrate(self) -> int:
@@ -148,7 +154,12 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
                 return
-            await child.start()
+            try:
+                await child.start()
+            except OSError as error:
+                say("up", f"{child.name} can't be started again: {error}")
+                self._exit_code = 1
+                self._stopping.set()
             self._note_state()
 
     async def _ended(self, child: Child) -> int | None:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.apps.worker import Worker as CeleryWorker
-from celery.exceptions import Reject, SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, Reject, SecurityWarning
 from celery.worker import state
 
 from ..about import about
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ALIVE_SECONDS = 2
+RETRY_SECONDS = 1.0
 UNUSED = ("without_gossip", "without_heartbeat", "without_mingle")  # talk among workers
 
 
@@ -43,6 +44,7 @@ def work(settings: Settings) -> int:
     configure_logs(settings, "worker")
     signals.setup_logging.connect(_keep_our_logs, weak=False)
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle; we accept JSON alone
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # tasks outlive a lost connection
     metrics = Metrics(settings, "worker")
     app = worker_celery(settings)
     with Loop(settings) as loop:
@@ -53,6 +55,7 @@ def work(settings: Settings) -> int:
         )
         worker.on_stop_signal = lambda: loop.cancel_after(settings.shutdown_grace)
         log.info("worker started", extra={"concurrency": settings.worker_concurrency})
+        loop.wait_for_backing()
         worker.start()
         log.info("worker stopped")
     return int(worker.exitcode or 0)
@@ -105,6 +108,15 @@ class Loop:
             return await task
 
         return self.run(tracked())
+
+    def wait_for_backing(self) -> None:
+        """Until everything answers and is migrated; SIGTERM ends the wait."""
+        said = False
+        while faults := self.run(self.service.broken()):
+            if not said:
+                log.warning("worker waits for a backing service", extra=faults)
+            said = True
+            time.sleep(RETRY_SECONDS)
 
     def cancel_after(self, seconds: float) -> None:
         def cancel() -> None:

@@ -62,7 +62,8 @@ class Text(logging.Formatter):
         own = {k: v for k, v in vars(record).items() if k not in RESERVED_ATTRS}
         pairs = "".join(f" {k}={_short(v)}" for k, v in own.items())
         time = self.formatTime(record, "%H:%M:%S")
-        text = f"{time} {record.levelname.lower():7} {record.getMessage()}{pairs}"
+        event = " ".join(record.getMessage().split())
+        text = f"{time} {record.levelname.lower():7} {_visible(event)}{pairs}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
@@ -71,3 +72,7 @@ def _short(value: object) -> str:
     text = str(value)
     is_word = bool(text) and text.isprintable() and " " not in text
     return text if is_word else json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _visible(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)[1:-1]

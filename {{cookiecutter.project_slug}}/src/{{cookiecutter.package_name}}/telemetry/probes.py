@@ -26,6 +26,9 @@ def serve_probes(
     """Answers on the port, from a thread; `health` gives None when the process is stuck."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
             match self.path:
                 case "/health":
@@ -45,7 +48,8 @@ def serve_probes(
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Probes are not logged."""

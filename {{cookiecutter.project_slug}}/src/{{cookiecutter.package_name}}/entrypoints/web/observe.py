@@ -31,6 +31,9 @@ class Observe:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        if method == "HEAD":  # as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
         given = Headers(scope=scope).get("x-request-id", "")
         rid = given if ACCEPTED_ID.fullmatch(given) else uuid4().hex
         token = request_id.set(rid)
@@ -46,12 +49,11 @@ class Observe:
         try:
             await self.app(scope, receive, send_noted)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._note(scope, method, status, time.perf_counter() - started)
             request_id.reset(token)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         path = scope["path"][:PATH_LENGTH]
-        method = scope["method"] if scope["method"] in METHODS else "other"
         route = getattr(scope.get("route"), "path", "(none)")
         self.metrics.requests.labels(method, route, status).inc()
         self.metrics.request_seconds.labels(method, route).observe(seconds)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from ...errors import AppError
+from .observe import PATH_LENGTH
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -60,7 +61,7 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
-        asked = f"{request.method} {request.url.path}"
+        asked = f"{request.method} {request.url.path[:PATH_LENGTH]}"
         detail = f"{asked}: {error.detail}. What can be asked is described at /openapi.json"
         return problem(error.status_code, detail, headers=dict(error.headers or {}))
 
