@@ -42,7 +42,7 @@ def tracked() -> list[Path]:
     else:
         files = [f for d in ("src", "tests", "tools", "docs") for f in (PROJECT / d).rglob("*.*")]
         files += [f for f in PROJECT.iterdir() if f.name != ".env"]
-    found = [file for file in files if file.is_file()]
+    found = [file for file in files if file.is_file() and file.parent.name != "__pycache__"]
     assert PROJECT / "Makefile" in found
     return found
 
