@@ -1,12 +1,15 @@
 """Real parts for the tests: one PostgreSQL for the run, a fresh database for each test."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -20,6 +23,7 @@ from {{ cookiecutter.package_name }}.settings import Settings
 from .processes import Process, eventually
 
 pytest_plugins = ["tests.factors.report"]
+SERVER = pytest.StashKey[Embedded]()
 SECRET = "a secret of the tests, long enough to be taken"
 
 
@@ -52,11 +56,31 @@ def passable(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One server for all workers of a run, started by the process that they all depend on."""
+    config = node.config
+    if SERVER not in config.stash:
+        ending = ExitStack()
+        config.stash[SERVER] = ending.enter_context(running_server())
+        config.add_cleanup(ending.close)
+    node.workerinput["server"] = str(config.stash[SERVER].directory)
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def server(request: pytest.FixtureRequest) -> Iterator[Embedded]:
     """PostgreSQL, the same that `make up` runs, with a migrated database to copy."""
-    folder = tmp_path_factory.mktemp("server")
-    folder.chmod(0o711)
+    if given := getattr(request.config, "workerinput", {}).get("server"):
+        yield Embedded(Path(given))
+    else:
+        with running_server() as embedded:
+            yield embedded
+
+
+@contextmanager
+def running_server() -> Iterator[Embedded]:
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o711)  # root's PostgreSQL may have to run as nobody
     embedded = Embedded(folder / "postgres")
     command = [sys.executable, "-m", leash.__name__, str(os.getpid()), str(int(signal.SIGQUIT))]
     with subprocess.Popen([*command, *embedded.prepare()]) as process:
@@ -66,6 +90,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
             yield embedded
         finally:
             process.send_signal(signal.SIGINT)
+            process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

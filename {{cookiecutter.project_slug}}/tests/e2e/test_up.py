@@ -70,31 +70,6 @@ def _is_zombie(pid: int) -> bool:
         return False
 
 
-def test_everything_starts_says_where_it_is_works_and_stops_the_database_last(
-    up: Up, tmp_path: Path
-) -> None:
-    process = is_up(up())
-    assert list(state(tmp_path)) == NAMES
-    for name in NAMES[1:]:
-        assert f"{name:9} ready, pid {pids(tmp_path)[name]}" in process.output
-    assert f"http://127.0.0.1:{process.port}\n" in process.output
-    other_terminal = up("check")
-    assert other_terminal.ended() == 0, other_terminal.output
-    assert f":{pids(tmp_path)['worker']} answered" in other_terminal.output
-    for private in (".local", ".local/postgres"):
-        mode = (tmp_path / "project" / private).stat().st_mode
-        assert not mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH)
-    reach = tmp_path / "project" / ".local" / "postgres" / "connection.json"
-    assert stat.S_IMODE(reach.stat().st_mode) == 0o600
-    running = pids(tmp_path)
-    process.signal(signal.SIGINT)
-    assert process.ended() == 0
-    stopped = [line.split()[2] for line in process.lines if "stopped with 0" in line]
-    assert set(stopped) == set(NAMES[1:])
-    assert stopped[-1] == "postgres"
-    assert not any(alive(pid) for pid in running.values())
-
-
 @pytest.mark.factor("VI")
 def test_nothing_outlives_a_killed_supervisor_and_what_dies_is_started_again(
     up: Up, tmp_path: Path
@@ -116,17 +91,37 @@ def test_nothing_outlives_a_killed_supervisor_and_what_dies_is_started_again(
     assert process.output.count("starting it again") == len(NAMES[1:])
 
 
-def test_two_run_side_by_side_but_not_in_one_directory(up: Up, tmp_path: Path) -> None:
+def test_two_run_side_by_side_say_where_they_are_work_and_stop_the_database_last(
+    up: Up, tmp_path: Path
+) -> None:
     both = {directory: up(directory=directory) for directory in ("one", "two")}
     for directory, process in both.items():
-        is_up(process)
-        check = up("check", directory=directory)
-        assert check.ended() == 0, check.output
-        assert f":{state(tmp_path, directory)['worker']['pid']} answered" in check.output
+        known = state(tmp_path, directory) if is_up(process) else {}
+        assert list(known) == NAMES
+        for name in NAMES[1:]:
+            assert f"{name:9} ready, pid {known[name]['pid']}" in process.output
+        assert f"http://127.0.0.1:{process.port}\n" in process.output
+        other_terminal = up("check", directory=directory)
+        assert other_terminal.ended() == 0, other_terminal.output
+        assert f":{known['worker']['pid']} answered" in other_terminal.output
     third = up(directory="one")
     assert third.ended() == 1
-    pid = both["one"].pid
-    assert third.output == f"error: `up` runs in this directory already, as process {pid}\n"
+    process = both["one"]
+    assert third.output == f"error: `up` runs in this directory already, as process {process.pid}\n"
+
+    local = tmp_path / "one" / ".local"
+    for private in (local, local / "postgres"):
+        assert not private.stat().st_mode & (
+            stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+        )
+    assert stat.S_IMODE((local / "postgres" / "connection.json").stat().st_mode) == 0o600
+    running = [known["pid"] for known in state(tmp_path, "one").values()]
+    process.signal(signal.SIGINT)
+    assert process.ended() == 0
+    stopped = [line.split()[2] for line in process.lines if "stopped with 0" in line]
+    assert set(stopped) == set(NAMES[1:])
+    assert stopped[-1] == "postgres"
+    assert not any(map(alive, running))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL minds only root")

@@ -23,10 +23,21 @@ PROJECT = Path(__file__).parents[2]
 SOURCES = sorted((PROJECT / "src").rglob("*.py"))
 
 
-KEYS = (
-    r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{30,}"
-    r"|\bsk-[\w-]{20,}|\bxox[abp]-[\w-]{10,}|\bAIza[\w-]{35}|(?m:^[ \t]*SECRET_KEY[:=] ?[\w-]{20,})"
-)
+KEYS = {  # what has to stand in a line for a pattern to be tried on it
+    "PRIVATE KEY": r"-----BEGIN [A-Z ]*PRIVATE KEY",
+    "A": r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}",
+    "gh": r"\bgh[pousr]_\w{30,}",
+    "sk-": r"\bsk-[\w-]{20,}",
+    "xox": r"\bxox[abp]-[\w-]{10,}",
+    "SECRET_KEY": r"^\s*SECRET_KEY[:=] ?[\w-]{20,}",
+}
+
+
+def leaks(text: str) -> bool:
+    lines = text.splitlines()
+    return any(
+        re.search(pattern, line) for sign, pattern in KEYS.items() for line in lines if sign in line
+    )
 
 
 def tracked() -> list[Path]:
@@ -177,9 +188,9 @@ def test_the_repository_could_be_made_public_now() -> None:
     assert "\nSECRET_KEY=\n" in (PROJECT / ".env.example").read_text()
     own = PROJECT / ".env"
     lines = own.read_text().splitlines() if own.exists() else []
-    mine = [re.escape(value) for line in lines if len(value := line.partition("=")[2]) > 30]
-    secret = re.compile("|".join([KEYS, *mine]))
-    assert not [file for file in tracked() if secret.search(file.read_text(errors="replace"))]
+    mine = [value for line in lines if len(value := line.partition("=")[2]) > 30]
+    texts = {file: file.read_text(errors="replace") for file in tracked()}
+    assert not [f for f, text in texts.items() if leaks(text) or any(s in text for s in mine)]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +204,7 @@ def test_the_repository_could_be_made_public_now() -> None:
     ],
 )
 def test_no_secret_would_be_missed(leak: str) -> None:
-    assert re.search(KEYS, f"a line\n{leak}\n")
+    assert leaks(f"a line\n{leak}\n")
 
 
 @pytest.mark.factor("X")

@@ -80,7 +80,7 @@ def test_a_taken_port_is_one_line(start: Start) -> None:
 
 @pytest.mark.factor("III")
 def test_three_faults_in_the_environment_are_three_lines_and_exit_code_78(start: Start) -> None:
-    for command in ("serve", "up", "migrate"):
+    for command in ("serve", "up"):
         process = start(command, PORT="x", DATABASE_URL="mysql://", SECRET_KEY="short")
         assert process.ended() == 78
         named = [line.split()[1].partition("=")[0] for line in process.output.splitlines()]
