@@ -31,7 +31,7 @@ def test_check_asks_every_part(start: Start) -> None:
 def test_check_without_a_worker_fails_in_time(start: Start) -> None:
     code, output = run(start, "check", "--timeout", "0")
     assert code == 69
-    assert "error: no worker answered" in output
+    assert "error: no worker showed a sign of life" in output
 
 
 def test_check_says_which_service_is_away(start: Start) -> None:

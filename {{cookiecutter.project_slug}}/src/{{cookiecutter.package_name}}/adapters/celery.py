@@ -9,12 +9,17 @@ from ..errors import Unavailable
 if TYPE_CHECKING:
     from celery import Celery
 
-QUEUE = "default"
 CONNECT_SECONDS = 2
 VISIBILITY_SECONDS = 600
 
 
-def make_celery(broker_url: str, *, database_url: str, concurrency: int = 1) -> "Celery":
+def queue_of(lane: str) -> str:
+    return f"advance.{lane}"
+
+
+def make_celery(
+    broker_url: str, *, database_url: str, lane: str = "default", concurrency: int = 1
+) -> "Celery":
     """The Celery application: 0.2 s and 20 MB, so the web loads it when it first enqueues."""
     from celery import Celery
 
@@ -27,7 +32,7 @@ def make_celery(broker_url: str, *, database_url: str, concurrency: int = 1) -> 
         broker_heartbeat=0,
         broker_pool_limit=2,
         task_acks_late=True,
-        task_default_queue=QUEUE,
+        task_default_queue=queue_of(lane),
         task_ignore_result=True,
         task_publish_retry=False,  # the row is the outbox: the sweeper retries
         worker_concurrency=concurrency,
@@ -50,8 +55,11 @@ class CeleryQueue:
         self._urls = (broker_url, database_url)
         self._app: Celery | None = None
 
-    async def send(self, task: str, **arguments: str) -> None:
-        await asyncio.to_thread(self._reach, lambda app: app.send_task(task, kwargs=arguments))
+    async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None:
+        await asyncio.to_thread(
+            self._reach,
+            lambda app: app.send_task(task, kwargs=arguments, queue=queue_of(lane)),
+        )
 
     async def ping(self) -> None:
         await asyncio.to_thread(self._reach, _connect)

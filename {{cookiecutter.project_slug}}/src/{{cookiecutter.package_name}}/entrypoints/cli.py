@@ -18,6 +18,7 @@ import typer
 from ..about import about
 from ..errors import AppError, Unavailable
 from ..settings import Settings
+from .commands import agents, chat, doctor, sessions, upkeep
 
 POLL_SECONDS = 0.05
 
@@ -33,6 +34,14 @@ cli.add_typer(
     migrate, name="migrate", help="Bring the database's schema up to date, or look at it."
 )
 cli.add_typer(config, name="config", help="Look at the configuration, all of which is environment.")
+cli.add_typer(sessions.sessions, name="sessions", help="See what agents do; stop it, let it go on.")
+cli.add_typer(agents.agents, name="agents", help="See who answers here; begin one of your own.")
+cli.command(rich_help_panel="Conversations")(chat.chat)
+cli.command(rich_help_panel="Conversations")(sessions.approve)
+cli.command()(doctor.doctor)
+cli.command()(upkeep.report)
+cli.command()(upkeep.seed)
+cli.command()(upkeep.cleanup)
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")]
 
@@ -137,7 +146,7 @@ def check(
     *,
     timeout: Annotated[int, typer.Option(min=0, help="Seconds to wait for a worker.")] = 10,
 ) -> None:
-    """Ask every part for a sign of life: database, broker, and a worker by way of both."""
+    """Ask every part for a sign of life: database, schema, broker, workers."""
     asyncio.run(_check(Settings.load(), timeout))
 
 
@@ -149,16 +158,13 @@ async def _check(settings: Settings, seconds: int) -> None:
         for name, fault in faults.items():
             typer.echo(f"{name:9} {fault or 'ok'}")
         if any(faults.values()):
-            raise Unavailable("no task was sent: the services above come first")
-        asked = time.monotonic()
-        check = await app.service.ask()
-        while not check.answered_at:
-            if time.monotonic() - asked > seconds:
-                raise Unavailable(f"no worker answered check {check.id} within {seconds} s")
+            raise Unavailable("no worker was looked for: the services above come first")
+        until = time.monotonic() + seconds
+        while not (workers := await app.service.workers()):
+            if time.monotonic() > until:
+                raise Unavailable(f"no worker showed a sign of life within {seconds} s")
             await asyncio.sleep(POLL_SECONDS)
-            check = await app.service.read(check.id)
-        took = (check.answered_at - check.asked_at).total_seconds()
-        typer.echo(f"worker    ok, {check.answered_by} answered after {took * 1000:.0f} ms")
+        typer.echo(f"worker    ok, {', '.join(workers)}")
 
 
 @config.command("show")

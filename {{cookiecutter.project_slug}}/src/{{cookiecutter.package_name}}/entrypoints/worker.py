@@ -6,16 +6,13 @@ where the connection pools live too.
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
-from uuid import UUID
 
 from celery import Celery, signals
 from celery.apps.worker import Worker as CeleryWorker
@@ -23,9 +20,11 @@ from celery.exceptions import CPendingDeprecationWarning, Reject, SecurityWarnin
 from celery.worker import state
 
 from ..about import about
-from ..bootstrap import running, worker_celery
+from ..adapters.processes import BEAT_SECONDS
+from ..bootstrap import App, engine, running, worker_celery
+from ..engine import Engine
 from ..errors import Unavailable
-from ..service import ANSWER, CLEANUP, Service
+from ..service import ADVANCE, CLEANUP, Service
 from ..settings import Settings
 from ..telemetry.logs import configure_logs
 from ..telemetry.metrics import Metrics
@@ -47,16 +46,18 @@ def work(settings: Settings) -> int:
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # tasks outlive a lost connection
     metrics = Metrics(settings, "worker")
     app = worker_celery(settings)
-    with Loop(settings) as loop:
+    with Loop(settings, metrics) as loop:
         serve_probes(settings.metrics_port, metrics=metrics, health=loop.health)
         register(app, loop, metrics)
         worker = Worker(
             app=app, quiet=True, without_gossip=True, without_heartbeat=True, without_mingle=True
         )
-        worker.on_stop_signal = lambda: loop.cancel_after(settings.shutdown_grace)
+        worker.on_stop_signal = lambda: loop.drain(settings.shutdown_grace)
         log.info("worker started", extra={"concurrency": settings.worker_concurrency})
         loop.wait_for_backing()
+        loop.start_heart()
         worker.start()
+        loop.stop_heart()
         log.info("worker stopped")
     return int(worker.exitcode or 0)
 
@@ -76,24 +77,32 @@ class Worker(CeleryWorker):  # type: ignore[misc]
 
 
 class Loop:
-    """The event loop, in a thread of its own, and the service that lives on it."""
+    """The event loop, in a thread of its own, with the engine and the heart that beat on it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
-        self._app = running(settings, "worker")
+        self._opened = running(settings, "worker")
         self._in_flight: set[asyncio.Task[Any]] = set()
-        self.service: Service
+        self._app: App
+        self.engine: Engine
 
     def __enter__(self) -> "Loop":
         self._thread.start()
-        self.service = self.run(self._app.__aenter__()).service
+        self._app = self.run(self._opened.__aenter__())
+        self.engine = engine(self._settings, self._app, on_step=self._metrics.note_step)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self._app.__aexit__(None, None, None))
+        self.run(self._opened.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    @property
+    def service(self) -> Service:
+        return self._app.service
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
@@ -118,7 +127,29 @@ class Loop:
             said = True
             time.sleep(RETRY_SECONDS)
 
-    def cancel_after(self, seconds: float) -> None:
+    def start_heart(self) -> None:
+        """From here on this process may hold leases."""
+        self.run(self._app.processes.beat())
+        self._heart = asyncio.run_coroutine_threadsafe(self._beat(), self._loop)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._app.processes.beat()
+                await self.engine.tidy()
+            except Unavailable as error:
+                log.warning("worker missed a beat", extra={"error": str(error)})
+
+    def stop_heart(self) -> None:
+        self._heart.cancel()
+
+    def drain(self, seconds: float) -> None:
+        """Each session ends with the step in flight; what takes longer is handed back."""
+        self.engine.draining = True
+        self._cancel_after(seconds)
+
+    def _cancel_after(self, seconds: float) -> None:
         def cancel() -> None:
             for task in self._in_flight:
                 task.cancel()
@@ -134,7 +165,6 @@ class Loop:
 
 def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
     """The tasks by name. A new use case of the worker is one more line here."""
-    me = f"{socket.gethostname()}:{os.getpid()}"
 
     def task(name: str, act: Callable[..., Coroutine[Any, Any, object]]) -> None:
         def run(**arguments: str) -> None:
@@ -160,7 +190,7 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
 
         app.task(run, name=name)
 
-    task(ANSWER, lambda check_id: loop.service.answer(UUID(check_id), by=me))
+    task(ADVANCE, loop.engine.advance)
     task(CLEANUP, loop.service.cleanup)
 
 

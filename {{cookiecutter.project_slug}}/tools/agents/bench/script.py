@@ -1,0 +1,21 @@
+"""Plays its model. All that it goes by is the last message, so any context will do."""
+
+import re
+
+from {{ cookiecutter.package_name }}.agent.ports import Replied, Request, Result, Said, Wanted
+
+TOLD = re.compile(r"(\d+) steps of (\d+) bytes")
+DID = re.compile(r'"left": (\d+), "size": (\d+)')
+
+
+def script(request: Request) -> Replied:
+    match request.messages[-1]:
+        case Said(text) if told := TOLD.search(text):
+            left, size = map(int, told.groups())
+        case Result(_, _, text) if did := DID.search(text):
+            left, size = map(int, did.groups())
+        case other:
+            return Replied(f"I was told nothing to do: {other}")
+    if not left:
+        return Replied("All is done.")
+    return Replied("", (Wanted("act", {"left": left - 1, "size": size}),))
