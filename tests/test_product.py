@@ -96,8 +96,8 @@ def test_the_product_does_its_own_chores(product: Path, product_home: Path, chor
 LATE = "def late() -> str:\n    {}\n\n    return {}.__name__\n\n\n"
 SEEDS = {
     "lint": ("src/*/service.py", "", "import re\n", "F401"),
-    "format": ("src/*/service.py", "SWEEP_LIMIT = 100", "SWEEP_LIMIT = (100)", "reformat"),
-    "types": ("src/*/service.py", "SWEEP_LIMIT = 100", 'SWEEP_LIMIT: int = "100"', "Incompatible types"),
+    "format": ("src/*/service.py", "PAGE = 1000", "PAGE = (1000)", "reformat"),
+    "types": ("src/*/service.py", "PAGE = 1000", 'PAGE: int = "1000"', "Incompatible types"),
     "layers": ("src/*/service.py", "", LATE.format("from .bootstrap import App", "App"), "BROKEN"),
     "purity": ("src/*/agent/ports.py", "", LATE.format("import os", "os"), "BROKEN"),
     "settings": (".env.example", "# PORT=8000", "# PORT=80", ".env.example is not what the settings say"),

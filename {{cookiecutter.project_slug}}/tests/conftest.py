@@ -15,13 +15,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from {{ cookiecutter.package_name }} import agents
 from {{ cookiecutter.package_name }}.adapters.embedded import Embedded
 from {{ cookiecutter.package_name }}.adapters.schema import Schema
 from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.settings import Settings
 
-from .processes import Process, eventually
+from .processes import AGENTS, Process, eventually
 
+agents.__path__.append(str(AGENTS))
 pytest_plugins = ["tests.factors.report"]
 SERVER = pytest.StashKey[Embedded]()
 SECRET = "a secret of the tests, long enough to be taken"
@@ -110,6 +112,7 @@ def database_url(server: Embedded) -> str:
 def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("DEFAULT_AGENT", "echo")
     return Settings.load()
 
 
@@ -119,7 +122,9 @@ def start(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]
     with ExitStack() as ending:
 
         def start(*command: str, **environment: str) -> Process:
-            environment = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET, **environment}
+            own = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET}
+            own |= {"DEFAULT_AGENT": "echo", "MODEL": "scripted:echo"}
+            environment = own | environment
             process = Process(*command, environment=environment, directory=tmp_path)
             ending.callback(process.end)
             return process

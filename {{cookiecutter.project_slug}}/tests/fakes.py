@@ -1,41 +1,28 @@
 """The ports of the service in memory, each as small as its Protocol."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from typing import Any
 
-from {{ cookiecutter.package_name }}.agent.ports import Check
-from {{ cookiecutter.package_name }}.errors import Unavailable
-
-
-class FakeChecks:
-    def __init__(self) -> None:
-        self.rows: dict[UUID, Check] = {}
-        self.stale: list[UUID] = []
-
-    async def add(self) -> Check:
-        check = Check(id=uuid4(), asked_at=datetime.now(UTC))
-        self.rows[check.id] = check
-        return check
-
-    async def get(self, check_id: UUID) -> Check | None:
-        return self.rows.get(check_id)
-
-    async def answer(self, check_id: UUID, *, by: str) -> Check | None:
-        check = self.rows.get(check_id)
-        if check is None or check.answered_at:
-            return None
-        self.rows[check_id] = Check(check.id, check.asked_at, datetime.now(UTC), by)
-        return self.rows[check_id]
-
-    async def claim_stale(self, *, limit: int) -> list[UUID]:
-        claimed, self.stale = self.stale[:limit], self.stale[limit:]
-        return claimed
-
-    async def forget(self, *, older_than: timedelta) -> int:
-        old = [c.id for c in self.rows.values() if datetime.now(UTC) - c.asked_at > older_than]
-        for check_id in old:
-            del self.rows[check_id]
-        return len(old)
+from {{ cookiecutter.package_name }}.agent.events import AnyEvent, Usage
+from {{ cookiecutter.package_name }}.agent.ports import (
+    Answer,
+    Backing,
+    News,
+    Processes,
+    Replied,
+    Request,
+    Stored,
+    Summary,
+)
+from {{ cookiecutter.package_name }}.agent.session import Status, Thread
+from {{ cookiecutter.package_name }}.errors import NotFound, Unavailable
+from {{ cookiecutter.package_name }}.ledger import Deployment
+from {{ cookiecutter.package_name }}.service import Service
+from {{ cookiecutter.package_name }}.upkeep import Upkeep
 
 
 class FakeQueue:
@@ -43,10 +30,10 @@ class FakeQueue:
         self.is_down = is_down
         self.sent: list[tuple[str, dict[str, str]]] = []
 
-    async def send(self, task: str, **arguments: str) -> None:
+    async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None:
         if self.is_down:
             raise Unavailable("the broker does not answer")
-        self.sent.append((task, arguments))
+        self.sent.append((task, {"lane": lane, **arguments}))
 
 
 class FakeBacking:
@@ -59,23 +46,261 @@ class FakeBacking:
             raise self.fault
 
 
-class FakeJobs:
-    def __init__(self, last_run: datetime | None = None) -> None:
-        self.last = last_run or datetime.now(UTC)
+class FakeSessions:
+    """Rows, leases and keys in memory, fenced as the real ones are."""
 
-    async def last_run(self, job: str) -> datetime:
-        return self.last
+    def __init__(self) -> None:
+        self.threads: dict[str, Thread] = {}
+        self.stored: dict[str, list[Stored]] = {}
+        self.owners: dict[str, int] = {}
+        self.summaries: dict[str, Summary] = {}
+        self.stale: list[tuple[str, str]] = []
+        self.overdue: list[str] = []
+        self.poisonous: list[str] = []
+        self.before_commit: Callable[[str], Awaitable[object]] | None = None
 
-    async def record(self, job: str, *, ran_at: datetime) -> None:
-        self.last = ran_at
+    async def start(
+        self,
+        thread: Thread,
+        events: Sequence[AnyEvent],
+        *,
+        metadata: dict[str, Any],
+        parent: str | None = None,
+    ) -> None:
+        now = datetime.now(UTC)
+        self.summaries[thread.id] = Summary(
+            id=thread.id,
+            agent=thread.session.agent,
+            status=thread.session.status,
+            title="",
+            prompt=thread.session.prompt,
+            lane=thread.lane,
+            tokens=0,
+            cost=thread.session.usage.cost,
+            created_at=now,
+            updated_at=now,
+            metadata=metadata,
+        )
+        self._put(Thread(thread.id, lane=thread.lane), events)
+
+    async def load(self, session_id: str) -> Thread | None:
+        return self.threads.get(session_id)
+
+    async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
+        if self.threads[thread.id].seq != thread.seq or (key and await self.find(thread.id, key)):
+            return False
+        self._put(thread, events, key)
+        return True
+
+    async def claim(self, session_id: str, *, owner: int) -> Thread | None:
+        thread = self.threads.get(session_id)
+        if thread is None or thread.session.status != "ready" or session_id in self.owners:
+            return None
+        self.owners[session_id] = owner
+        return thread
+
+    async def held(self, session_id: str, *, owner: int) -> Thread | None:
+        return self.threads.get(session_id) if self.owners.get(session_id) == owner else None
+
+    async def commit(
+        self,
+        after: Thread,
+        events: Sequence[AnyEvent],
+        *,
+        owner: int,
+        release: bool,
+        wake_at: datetime | None = None,
+    ) -> bool:
+        if meanwhile := self.before_commit:
+            self.before_commit = None
+            await meanwhile(after.id)
+        thread = await self.held(after.id, owner=owner)
+        if thread is None or thread.seq != after.seq - len(events):
+            return False
+        self._put(thread, events)
+        if release:
+            del self.owners[after.id]
+        return True
+
+    async def release(self, session_id: str, *, owner: int, wake_in: timedelta) -> None:
+        if self.owners.get(session_id) == owner:
+            del self.owners[session_id]
+
+    async def claim_stale(self, *, limit: int) -> list[tuple[str, str]]:
+        return self.stale[:limit]
+
+    async def claim_overdue(self, *, limit: int) -> list[str]:
+        return self.overdue[:limit]
+
+    async def claim_poisonous(self, *, attempts: int, limit: int) -> list[str]:
+        return self.poisonous[:limit]
+
+    async def find(self, session_id: str, key: str) -> Stored | None:
+        return next((s for s in self.stored.get(session_id, ()) if s.key == key), None)
+
+    async def events(self, session_id: str, *, after: int, limit: int) -> list[Stored]:
+        return [s for s in self.stored.get(session_id, ()) if s.seq > after][:limit]
+
+    async def summary(self, session_id: str) -> Summary | None:
+        known = self.summaries.get(session_id)
+        return known and replace(known, status=self.threads[session_id].session.status)
+
+    async def list(
+        self,
+        *,
+        status: Status | None,
+        agent: str | None,
+        before: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Summary]:
+        found = [s for name in self.summaries if (s := await self.summary(name))]
+        found.sort(key=lambda s: (s.created_at, s.id), reverse=True)
+        return [
+            s
+            for s in found
+            if status in {None, s.status}
+            and agent in {None, s.agent}
+            and (before is None or (s.created_at, s.id) < before)
+        ][:limit]
+
+    async def delete(self, session_id: str) -> bool:
+        self.threads.pop(session_id, None)
+        self.stored.pop(session_id, None)
+        return self.summaries.pop(session_id, None) is not None
+
+    async def forget(self, *, older_than: timedelta) -> int:
+        edge = datetime.now(UTC) - older_than
+        old = [s.id for s in self.summaries.values() if s.updated_at < edge]
+        return sum([await self.delete(session_id) for session_id in old])
+
+    def _put(self, thread: Thread, events: Sequence[AnyEvent], key: str | None = None) -> None:
+        self.threads[thread.id] = thread.after(*events)
+        rows = self.stored.setdefault(thread.id, [])
+        for number, event in enumerate(events, 1):
+            rows.append(Stored(thread.seq + number, event, key if number == 1 else None))
 
 
-class FakeLeader:
-    def __init__(self, *, is_leading: bool = True) -> None:
-        self.is_leading = is_leading
+class FakeProcesses:
+    def __init__(self) -> None:
+        self.dead = 0
+        self.living: list[dict[str, Any]] = []
 
-    async def leads(self) -> bool:
-        return self.is_leading
+    async def beat(self) -> int:
+        return 1
 
-    async def close(self) -> None:
-        self.is_leading = False
+    async def bury(self) -> int:
+        dead, self.dead = self.dead, 0
+        return dead
+
+    async def alive(self) -> list[dict[str, Any]]:
+        return self.living
+
+
+def upkeep_of(service: Service, *backing: Backing, processes: Processes | None = None) -> Upkeep:
+    """The upkeep of a service in memory, which waits for nothing long."""
+    return Upkeep(
+        service=service,
+        processes=processes or FakeProcesses(),
+        backing=backing,
+        retention=timedelta(days=1),
+        ping_seconds=0.05,
+    )
+
+
+class FakeLive:
+    """One queue a watcher."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, News]] = []
+        self.watches: dict[str, list[FakeWatch]] = {}
+
+    def tell(self, session_id: str, seq: int) -> None:
+        self._spread(session_id, News(seq=seq))
+
+    def token(self, session_id: str, text: str) -> None:
+        self._spread(session_id, News(text=text))
+
+    def wake(self) -> None:
+        for session_id in self.watches:
+            self._spread(session_id, News())
+
+    @asynccontextmanager
+    async def watch(self, session_id: str) -> AsyncIterator["FakeWatch"]:
+        self.watches.setdefault(session_id, []).append(watch := FakeWatch())
+        try:
+            yield watch
+        finally:
+            self.watches[session_id].remove(watch)
+
+    def _spread(self, session_id: str, news: News) -> None:
+        self.told.append((session_id, news))
+        for watch in self.watches.get(session_id, ()):
+            watch.queue.put_nowait(news)
+
+
+class FakeWatch:
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[News] = asyncio.Queue()
+
+    async def next(self, seconds: float) -> News | None:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.queue.get()
+        except TimeoutError:
+            return None
+
+
+class FakeLedger:
+    """A minute between its lines; `versions` have succeeded, as in staging="1.4.1"."""
+
+    def __init__(self, **versions: str) -> None:
+        self.lines: dict[int, Deployment] = {}
+        self.keys: dict[str, int] = {}
+        for environment, version in versions.items():
+            made = self._add(version=version, environment=environment)
+            self.lines[made.id] = replace(made, status="succeeded", completed_at=made.started_at)
+
+    async def recent(self, environment: str | None = None, *, limit: int) -> list[Deployment]:
+        lines = [line for line in self.lines.values() if environment in {None, line.environment}]
+        return lines[::-1][:limit]
+
+    async def get(self, deployment_id: int) -> Deployment | None:
+        return self.lines.get(deployment_id)
+
+    async def record(self, *, key: str, **deployment: Any) -> Deployment:
+        if key not in self.keys:
+            self.keys[key] = self._add(**deployment).id
+        return self.lines[self.keys[key]]
+
+    async def complete(self, deployment_id: int, *, key: str, status: str) -> Deployment:
+        if (line := self.lines.get(deployment_id)) is None:
+            raise NotFound(f"there is no deployment {deployment_id} in the ledger")
+        if line.status == "started" or status == "rolled_back":
+            ended = line.completed_at or line.started_at + timedelta(seconds=30)
+            self.lines[line.id] = replace(line, status=status, completed_at=ended)
+        return self.lines[line.id]
+
+    def _add(self, **deployment: Any) -> Deployment:
+        id_ = len(self.lines) + 1
+        at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=id_)
+        self.lines[id_] = Deployment(id=id_, status="started", started_at=at, **deployment)
+        return self.lines[id_]
+
+
+class FakeModel:
+    """Says one thing after the other, or what a function makes of each request."""
+
+    def __init__(
+        self, *says: Replied | Exception, script: Callable[[Request], Replied] | None = None
+    ):
+        self.says = list(says)
+        self.script = script
+        self.asked: list[Request] = []
+
+    async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer:
+        self.asked.append(request)
+        said = self.script(request) if self.script else self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        on_text(said.text)
+        return Answer(said.text, said.calls, Usage(input_tokens=100, output_tokens=10), "fake")

@@ -21,8 +21,11 @@ from {{ cookiecutter.package_name }}.entrypoints import leash
 PACKAGE = about.__module__.partition(".")[0]
 PORT_OF = {"serve": "PORT", "up": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
 # What `up` starts is measured where it is tested by itself; here it would only cost time.
+AGENTS = Path(__file__).parent / "agents"
 RUN = f"""
 import os, runpy
+from {PACKAGE} import agents
+agents.__path__.append({str(AGENTS)!r})
 os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 runpy.run_module({PACKAGE!r}, run_name="__main__", alter_sys=True)
 """
@@ -87,8 +90,8 @@ class Process:
     def get(self, path: str) -> httpx2.Response:
         return self._client.get(self.url + path)
 
-    def post(self, path: str) -> httpx2.Response:
-        return self._client.post(self.url + path)
+    def post(self, path: str, body: object = None) -> httpx2.Response:
+        return self._client.post(self.url + path, json=body)
 
     def healthy(self, *, path: str = "/health") -> "Process":
         """Itself, once it answers there with 200."""

@@ -1,36 +1,49 @@
 """Settings become a running service: the only module that knows the concrete classes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from . import agents
 from .about import about
 from .adapters.celery import CeleryQueue, make_celery
 from .adapters.embedded import SCHEME, Embedded, resolve
-from .adapters.postgres import (
-    Postgres,
-    PostgresChecks,
-    PostgresJobs,
-    PostgresLeader,
-    PostgresSchema,
-)
-from .agent.ports import Jobs, Leader, Queue
+from .adapters.ledger import PostgresLedger
+from .adapters.live import PostgresLive
+from .adapters.postgres import Postgres, PostgresJobs, PostgresLeader, PostgresSchema
+from .adapters.processes import PostgresProcesses
+from .adapters.reports import PostgresReports
+from .adapters.sessions import PostgresSessions
+from .agent.acts import Events
+from .agent.definition import Agent
+from .agent.ports import Queue
+from .agent.session import Thread
+from .ledger import World
 from .service import Service
 from .settings import Settings
+from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from .adapters.schema import Schema
+    from .engine import Engine
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class App:
     service: Service
-    jobs: Jobs
-    leader: Leader
+    upkeep: Upkeep
+    jobs: PostgresJobs
+    leader: PostgresLeader
+    processes: PostgresProcesses
+    reports: PostgresReports
 
 
 @asynccontextmanager
@@ -40,32 +53,76 @@ async def running(
     """Everything that a process of this service needs, opened, and closed at the end."""
     application = f"{about().slug}:{process}"
     database_url = resolve(settings.database_url.get_secret_value())
+    direct_url = resolve(settings.direct_url.get_secret_value())
     database = Postgres(
         database_url, pool_size=settings.database_pool_size, application=application
     )
     broker = CeleryQueue(settings.broker_url.get_secret_value(), database_url=database_url)
-    leader = PostgresLeader(
-        resolve(settings.direct_url.get_secret_value()), application=application
+    leader = PostgresLeader(direct_url, application=application)
+    live = PostgresLive(direct_url, application=application)
+    processes = PostgresProcesses(
+        database, direct_url, application=application, about=_about(settings, process)
     )
     service = Service(
-        checks=PostgresChecks(database),
+        sessions=PostgresSessions(database),
         queue=queue or broker,
+        live=live,
+        agents=_agents(settings, World(ledger=PostgresLedger(database), clock=now)),
+        clock=now,
+        default_agent=settings.default_agent,
+        prompt_version=settings.prompt_version,
+        lane=settings.lane,
+    )
+    upkeep = Upkeep(
+        service=service,
+        processes=processes,
         backing=(database, PostgresSchema(database), broker),
         retention=timedelta(days=settings.retention_days),
     )
     await database.open()
+    await live.open()
     try:
-        yield App(service=service, jobs=PostgresJobs(database), leader=leader)
+        yield App(
+            service=service,
+            upkeep=upkeep,
+            jobs=PostgresJobs(database),
+            leader=leader,
+            processes=processes,
+            reports=PostgresReports(database),
+        )
     finally:
+        await processes.close()
         await leader.close()
+        await live.close()
         broker.close()
         await database.close()
+
+
+def engine(settings: Settings, app: App, *, on_step: Callable[[Thread, Events], None]) -> "Engine":
+    """What works on sessions. Only here is a model made: it is what a worker weighs."""
+    from .adapters.runtime import make_model
+    from .engine import Engine
+
+    service = app.service
+    return Engine(
+        sessions=service.sessions,
+        queue=service.queue,
+        live=service.live,
+        agents=service.agents,
+        model=make_model(settings),
+        clock=now,
+        owner=lambda: app.processes.id,
+        context_tokens=settings.context_tokens,
+        decision_time=timedelta(days=settings.decision_days),
+        on_step=on_step,
+    )
 
 
 def worker_celery(settings: Settings) -> "Celery":
     return make_celery(
         settings.broker_url.get_secret_value(),
         database_url=resolve(settings.database_url.get_secret_value()),
+        lane=settings.lane,
         concurrency=settings.worker_concurrency,
     )
 
@@ -80,3 +137,17 @@ def schema(settings: Settings) -> "Schema":
     from .adapters.schema import Schema
 
     return Schema(resolve(settings.direct_url.get_secret_value()))
+
+
+def _agents(settings: Settings, world: World) -> dict[str, Agent]:
+    found = agents.load(world)
+    if (steps := settings.agent_max_steps) is None:
+        return found
+    return {
+        name: replace(agent, limits=replace(agent.limits, steps=steps))
+        for name, agent in found.items()
+    }
+
+
+def _about(settings: Settings, process: str) -> dict[str, str]:
+    return {"kind": process, "release": settings.release, "lane": settings.lane}

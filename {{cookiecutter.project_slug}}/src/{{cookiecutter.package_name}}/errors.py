@@ -3,7 +3,9 @@
 AppError                 exit 1, HTTP 500
 ├── ConfigError          exit 78: the environment is wrong; all faults at once
 ├── Unavailable          exit 69, HTTP 503: a backing service does not answer
-└── NotFound             exit 1, HTTP 404
+│   └── ModelError       no model answered, after every retry and fallback
+├── NotFound             exit 1, HTTP 404
+└── Conflict             exit 1, HTTP 409: not in this state
 
 A message names the thing, its value, and what to do. It may be shown to anyone: no secret in it.
 """
@@ -30,6 +32,15 @@ class Unavailable(AppError):
     title = "A backing service does not answer"
 
 
+class ModelError(Unavailable):
+    title = "No model answers"
+
+
 class NotFound(AppError):
     status = 404
     title = "Not found"
+
+
+class Conflict(AppError):
+    status = 409
+    title = "Not in this state"

@@ -84,11 +84,39 @@ class Settings(BaseSettings):
     broker_url: BrokerUrl = SecretStr("pgmq:")
     """Where tasks queue. `pgmq:` is the database itself; or redis://… or amqp://…"""
     worker_concurrency: int = Field(100, ge=1, le=10_000)
-    """Tasks in flight in one worker process; more cores are more processes."""
+    """Sessions in flight in one worker process; more cores are more processes."""
     shutdown_grace: int = Field(25, ge=1, le=3600)
     """Seconds that work in flight may take after SIGTERM; then it is handed back."""
+    lane: str = Field("default", pattern=r"^[a-z0-9-]{1,32}$")
+    """Which sessions these processes start and take up: a worker serves one lane."""
+    default_agent: str = ""
+    """The agent of a session that names none; empty: the first by name."""
+    prompt_version: str = Field("", pattern=r"^(v\d+)?$")
+    """The prompt that new sessions are pinned to, as in v2; empty: the newest."""
+    agent_max_steps: int | None = Field(None, ge=1)
+    """Model calls for one message, in place of the agent's own limit."""
+    context_tokens: int = Field(16_000, ge=1_000)
+    """The most that a model is shown at once; older parts are summed up."""
+    decision_days: float = Field(7, gt=0, le=365)
+    """How long a session waits for a person."""
+    model: str = ""
+    """As in openai:gpt-5.2 or anthropic:claude-opus-4-6; empty: the default agent's own script."""
+    model_fallbacks: str = ""
+    """Models to ask when that one does not answer, separated by commas."""
+    model_timeout: float = Field(120, gt=0, le=3600)
+    """Seconds for an answer, with all retries and fallbacks."""
+    model_temperature: float | None = Field(None, ge=0, le=2)
+    """Empty: the provider's default."""
+    model_concurrency: int = Field(0, ge=0)
+    """Requests in flight to a provider from all processes together; 0: no limit."""
+    openai_api_key: SecretStr | None = None
+    """For openai:… models."""
+    openai_base_url: str | None = Field(None, pattern=r"^https?://\S+$")
+    """Any server that speaks OpenAI's chat completions; such a one may need no key."""
+    anthropic_api_key: SecretStr | None = None
+    """For anthropic:… models."""
     retention_days: int = Field(30, ge=1, le=36_500)
-    """How long finished work is kept."""
+    """How long a session is kept after its last event."""
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)]
     """Signs what leaves the service and comes back to it; at least 32 characters."""
 

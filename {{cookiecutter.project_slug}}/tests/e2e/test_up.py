@@ -103,7 +103,7 @@ def test_two_run_side_by_side_say_where_they_are_work_and_stop_the_database_last
         assert f"http://127.0.0.1:{process.port}\n" in process.output
         other_terminal = up("check", directory=directory)
         assert other_terminal.ended() == 0, other_terminal.output
-        assert f":{known['worker']['pid']} answered" in other_terminal.output
+        assert f":{known['worker']['pid']}\n" in other_terminal.output
     third = up(directory="one")
     assert third.ended() == 1
     process = both["one"]

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -32,16 +33,13 @@ def test_the_web_process_binds_its_port_itself_on_all_interfaces(start: Start) -
 def test_more_load_is_more_processes_of_a_type(start: Start) -> None:
     web = start("serve").healthy()
     workers = [start("work", WORKER_CONCURRENCY="1").logged("worker started") for _ in range(2)]
-    answered: set[int] = set()
 
-    def both_have_answered() -> bool:
-        asked = [web.post("/checks").headers["location"] for _ in range(10)]
-        for path in asked:
-            by = eventually(lambda at=path: answered_by(web, at), "it is answered")  # type: ignore[misc]
-            answered.add(int(by.rpartition(":")[2]))
-        return answered == {worker.pid for worker in workers}
+    def both_have_worked() -> bool:
+        for _ in range(10):
+            answered(web)
+        return all("\nsteps_total{" in worker.get("/metrics").text for worker in workers)
 
-    eventually(both_have_answered, "both workers share the work")
+    eventually(both_have_worked, "both workers share the work")
 
 
 @pytest.mark.factor("XI")
@@ -50,12 +48,8 @@ def test_a_task_goes_all_the_way_and_is_told_in_json_lines_on_stdout_alone(
 ) -> None:
     web, worker = start("serve").healthy(), start("work").healthy()
     scheduler = start("schedule").healthy()
-    asked = web.post("/checks")
-    assert asked.status_code == 202
-    path = asked.headers["location"]
-    by = eventually(lambda: answered_by(web, path), "the worker answers")
-    assert by.endswith(f":{worker.pid}")
-    assert 'tasks_total{outcome="done",task="checks.answer"} 1.0' in worker.get("/metrics").text
+    assert answered(web)["status"] == "idle"
+    assert 'tasks_total{outcome="done",task="sessions.advance"} 1.0' in worker.get("/metrics").text
     assert worker.get("/nothing").status_code == 404
     for process in (web, worker):
         assert httpx2.head(f"{process.url}/health").status_code == 200
@@ -68,6 +62,11 @@ def test_a_task_goes_all_the_way_and_is_told_in_json_lines_on_stdout_alone(
     assert not list(tmp_path.rglob("*"))
 
 
-def answered_by(web: Process, path: str) -> str | None:
-    by = web.get(path).json()["answered_by"]
-    return str(by) if by else None
+def answered(web: Process) -> dict[str, Any]:
+    """What a new session answers."""
+    session = web.post("/chat/sessions").headers["location"]
+    told = web.post(f"{session}/messages", {"text": "hello"})
+    assert told.status_code == 200, told.text
+    body: dict[str, Any] = told.json()
+    assert body["response"]
+    return body

@@ -1,26 +1,26 @@
 """Commands that reach the backing services."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from ..processes import PACKAGE, Process
+from {{ cookiecutter.package_name }}.entrypoints.cli import cli
+from {{ cookiecutter.package_name }}.errors import Unavailable
+from {{ cookiecutter.package_name }}.settings import Settings
 
-Start = Callable[..., Process]
-
-
-def run(start: Start, *command: str, **environment: str) -> tuple[int, str]:
-    process = start(*command, **environment)
-    return process.ended(), process.output
+from ..processes import Process
 
 
-def test_check_asks_every_part(start: Start) -> None:
+def run(*command: str, says: str = "") -> Result:
+    return CliRunner().invoke(cli, command, input=says)
+
+
+def test_check_asks_every_part(start: Callable[..., Process]) -> None:
     start("work").healthy()
-    code, output = run(start, "check")
-    assert code == 0, output
-    assert [line.split()[:2] for line in output.splitlines()] == [
+    process = start("check")
+    assert process.ended() == 0, process.output
+    assert [line.split()[:2] for line in process.lines] == [
         ["database", "ok"],
         ["schema", "ok"],
         ["broker", "ok"],
@@ -28,31 +28,43 @@ def test_check_asks_every_part(start: Start) -> None:
     ]
 
 
-def test_check_without_a_worker_fails_in_time(start: Start) -> None:
-    code, output = run(start, "check", "--timeout", "0")
-    assert code == 69
-    assert "error: no worker answered" in output
+@pytest.mark.usefixtures("settings")
+def test_a_conversation_streams_asks_and_says_how_to_go_on(start: Callable[..., Process]) -> None:
+    start("work").healthy()
+    told = run("chat", says="hello you\n\nrisk\nyes go ahead\n")
+    assert told.exit_code == 0, told.exception
+    assert told.stdout.splitlines() == ["I hear: hello you", "so it is: dared 1"]
+    asked, approved, returned, *_, last = told.stderr.splitlines()
+    assert asked.startswith('c1 risk {"number": 1} (your approval, until ')
+    assert approved == "· tool approved: call_id c1, by cli, comment go ahead"
+    assert returned == "· tool returned: c1: dared 1"
+    session = last.rpartition(" ")[2]
+    run("sessions", "cancel", session)
+    back = run("chat", "--session", session)
+    assert back.stdout == "> risk\nso it is: dared 1\n"
+    assert f"sessions fork {session}`" in str(back.exception)
 
 
-def test_check_says_which_service_is_away(start: Start) -> None:
-    code, output = run(start, "check", BROKER_URL="redis://127.0.0.1:1/0")
-    assert code == 69
-    assert "database  ok" in output
-    assert "broker    the broker does not answer" in output
-    code, output = run(start, "check", DATABASE_URL="postgresql://app@127.0.0.1:1/app")
-    assert code == 69
-    assert output.count("Connection refused") == 3, output
+@pytest.mark.usefixtures("settings")
+def test_check_without_a_worker_fails_in_time() -> None:
+    error = run("check", "--timeout", "0").exception
+    assert isinstance(error, Unavailable)
+    assert str(error) == "no worker showed a sign of life within 0 s"
+
+
+@pytest.mark.usefixtures("settings")
+def test_check_says_which_service_is_away_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_URL", "redis://127.0.0.1:1/0")
+    result = run("check")
+    assert isinstance(result.exception, Unavailable)
+    database, schema, broker = result.output.splitlines()
+    assert (database, schema) == ("database  ok", "schema    ok")
+    assert broker.startswith("broker    the broker does not answer (BROKER_URL): ")
+    assert "Connection refused" in broker
 
 
 @pytest.mark.factor("XII")
-def test_the_shell_has_the_service_at_hand(database_url: str) -> None:
-    shell = subprocess.run(
-        [sys.executable, "-m", PACKAGE, "shell"],
-        input="print(sorted(run(service.faults())))\n",
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-        env={"DATABASE_URL": database_url, "SECRET_KEY": "x" * 32},
-    )
-    assert "['broker', 'database', 'schema']" in shell.stdout
+def test_the_shell_has_the_service_at_hand(settings: Settings) -> None:
+    result = run("shell", says="print(sorted(run(upkeep.faults())))\n")
+    assert "['broker', 'database', 'schema']" in result.stdout
+    assert result.exit_code == 0

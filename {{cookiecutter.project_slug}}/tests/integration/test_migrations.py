@@ -17,6 +17,8 @@ from {{ cookiecutter.package_name }}.settings import Settings
 from ..processes import Process
 
 Start = Callable[..., Process]
+HEAD = max(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+NEXT = f"{int(HEAD) + 1:04}"
 
 
 def run(start: Start, *command: str, **environment: str) -> tuple[int, str]:
@@ -61,7 +63,7 @@ def test_status_says_what_is_missing_by_its_exit_code(migrate: Callable[..., Res
     before = migrate("status")
     assert before.exit_code == 1
     assert before.output.startswith("missing 0001 ")
-    assert before.output.endswith("the schema is at 0000, older than this release's 0001\n")
+    assert before.output.endswith(f"the schema is at 0000, older than this release's {HEAD}\n")
     migrate("up")
     assert migrate("status").exit_code == 0
 
@@ -88,7 +90,7 @@ def test_a_migration_that_fails_leaves_nothing_of_itself(
     second.write_text(text)
     with pytest.raises(Exception, match="division by zero"):
         Schema(empty_database, migrations=migrations).upgrade()
-    assert Schema(empty_database).current() == "0001"
+    assert Schema(empty_database).current() == HEAD
     with psycopg.connect(empty_database) as connection:
         assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)
 
@@ -97,8 +99,8 @@ def test_a_new_migration_is_numbered_named_and_usable(empty_database: str, tmp_p
     migrations = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, migrations)
     file = new_migration("Add a table: sessions!", migrations=migrations)
-    assert file.name == "0002_add_a_table_sessions.py"
-    file.write_text(file.read_text().replace("-- expand here", "CREATE TABLE sessions (); --"))
+    assert file.name == f"{NEXT}_add_a_table_sessions.py"
+    file.write_text(file.read_text().replace("-- expand here", "CREATE TABLE grown (); --"))
     odd = ['ends with a quote"', '"""; import os #', "back\\slash \\N{x}", "a" * 300]
     for message in odd:
         odd_one = new_migration(message, migrations=migrations)
@@ -106,7 +108,7 @@ def test_a_new_migration_is_numbered_named_and_usable(empty_database: str, tmp_p
         odd_one.unlink()
     grown = Schema(empty_database, migrations=migrations)
     grown.upgrade()
-    assert (grown.head, grown.current()) == ("0002", "0002")
+    assert (grown.head, grown.current()) == (NEXT, NEXT)
     with pytest.raises(AppError, match="'!!!' makes no file name"):
         new_migration("!!!", migrations=migrations)
 
@@ -128,6 +130,6 @@ def test_an_older_release_leaves_a_newer_schema_alone(
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
     for command in ((), ("up",), ("status",)):
         result = migrate(*command)
-        assert result.output == "the schema is at 0999, newer than this release's 0001\n"
+        assert result.output == f"the schema is at 0999, newer than this release's {HEAD}\n"
         assert result.exit_code == 0
     start("serve", DATABASE_URL=empty_database).healthy(path="/ready")

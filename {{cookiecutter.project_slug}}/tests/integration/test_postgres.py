@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -11,7 +11,6 @@ from psycopg import sql
 
 from {{ cookiecutter.package_name }}.adapters.postgres import (
     Postgres,
-    PostgresChecks,
     PostgresJobs,
     PostgresLeader,
 )
@@ -20,57 +19,6 @@ from {{ cookiecutter.package_name }}.errors import Unavailable
 from {{ cookiecutter.package_name }}.settings import Settings
 
 KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
-
-
-def test_a_check_lives_from_asked_to_answered(settings: Settings) -> None:
-    async def scenario() -> None:
-        async with running(settings, "test") as app:
-            asked = await app.service.checks.add()
-            assert await app.service.checks.get(asked.id) == asked
-            answered = await app.service.checks.answer(asked.id, by="worker")
-            assert answered
-            assert answered.answered_by == "worker"
-            assert await app.service.checks.answer(asked.id, by="another") is None
-            assert await app.service.checks.get(asked.id) == answered
-            assert await app.service.checks.get(uuid4()) is None
-
-    asyncio.run(scenario())
-
-
-def test_stale_checks_are_claimed_once_and_again_only_after_a_longer_wait(
-    settings: Settings, database_url: str
-) -> None:
-    async def claims() -> list[list[UUID]]:
-        async with running(settings, "test") as app:
-            for _ in range(20):
-                await app.service.checks.add()
-            with psycopg.connect(database_url, autocommit=True) as beside:
-                beside.execute("UPDATE checks SET queue_again_at = now()")
-            claim = app.service.checks.claim_stale
-            return await asyncio.gather(*(claim(limit=8) for _ in range(4)))
-
-    claimed = asyncio.run(claims())
-    together = [check for claim in claimed for check in claim]
-    assert len(together) == len(set(together)) == 20
-    with psycopg.connect(database_url) as beside:
-        row = beside.execute("SELECT min(queue_again_at - now()) FROM checks").fetchone()
-        assert row
-        assert row[0] > timedelta(seconds=8)
-
-
-def test_only_old_checks_are_forgotten(settings: Settings, database_url: str) -> None:
-    async def scenario() -> int:
-        async with running(settings, "test") as app:
-            old, young = await app.service.checks.add(), await app.service.checks.add()
-            with psycopg.connect(database_url, autocommit=True) as beside:
-                age = "UPDATE checks SET asked_at = now() - interval '31 days' WHERE id = %s"
-                beside.execute(age, [old.id])
-            forgotten = await app.service.cleanup()
-            assert await app.service.checks.get(young.id) == young
-            assert await app.service.checks.get(old.id) is None
-            return forgotten
-
-    assert asyncio.run(scenario()) == 1
 
 
 def test_a_job_never_seen_counts_from_now_and_its_last_run_is_kept(database_url: str) -> None:
@@ -113,8 +61,7 @@ def test_a_pool_gets_over_a_restart_of_the_database(database_url: str) -> None:
         await asyncio.gather(*(database.rows("SELECT pg_sleep(0.1)") for _ in range(5)))
         with psycopg.connect(database_url, autocommit=True) as beside:
             assert len(beside.execute(KILL, ["mortal"]).fetchall()) == 5
-        checks = PostgresChecks(database)
-        await asyncio.gather(*(checks.add() for _ in range(5)))
+        await asyncio.gather(*(database.rows("SELECT 1") for _ in range(5)))
         await database.close()
 
     asyncio.run(scenario())
@@ -150,12 +97,12 @@ def test_any_password_and_option_reach_database_and_broker(
 
     async def scenario() -> dict[str, str | None]:
         async with running(Settings.load(), "test") as app:
-            await app.service.ask()
-            return await app.service.faults()
+            await app.service.say(await app.service.start(), "hello")
+            return await app.upkeep.faults()
 
     assert asyncio.run(scenario()) == {"database": None, "schema": None, "broker": None}
     with psycopg.connect(database_url, autocommit=True) as beside:
-        assert beside.execute("SELECT count(*) FROM pgmq.q_default").fetchone() == (1,)
+        assert beside.execute("SELECT count(*) FROM pgmq.q_advance_default").fetchone() == (1,)
     monkeypatch.setenv("DATABASE_URL", f"{odd}?sslmode=require")
     asyncio.run(ask_the_broker_in_vain())
     said = [record for record in caplog.records if "SSL was required" in record.getMessage()]
@@ -168,11 +115,22 @@ async def ask_the_broker_in_vain() -> None:
             await app.service.queue.send("nothing")
 
 
+ID = "'00000000-0000-0000-0000-000000000000'"
 QUERIES = {
-    "checks_pkey": "SELECT * FROM checks WHERE id = '00000000-0000-0000-0000-000000000000'",
-    "checks_unanswered": """SELECT id FROM checks WHERE answered_at IS NULL
-        AND queue_again_at <= now() ORDER BY queue_again_at LIMIT 100""",
-    "checks_asked_at": "DELETE FROM checks WHERE asked_at < now() - interval '30 days'",
+    "sessions_pkey": f"SELECT * FROM sessions WHERE id = {ID}",
+    "sessions_ready": """SELECT id FROM sessions WHERE status = 'ready'
+        AND dispatched_at < now() ORDER BY dispatched_at LIMIT 100""",
+    "sessions_waiting": """SELECT id FROM sessions WHERE status = 'waiting' AND wake_at <= now()
+        ORDER BY wake_at LIMIT 100""",
+    "sessions_newest": """DELETE FROM sessions WHERE created_at < now() - interval '30 days'
+        AND updated_at < now() - interval '30 days' AND status <> 'ready'""",
+    "sessions_by_status": """SELECT * FROM sessions WHERE status = 'idle'
+        ORDER BY created_at DESC, id DESC LIMIT 9""",
+    "sessions_by_agent": """SELECT * FROM sessions WHERE agent = 'release'
+        ORDER BY created_at DESC, id DESC LIMIT 9""",
+    "events_pkey": f"SELECT * FROM events WHERE session_id = {ID} AND seq > 7 ORDER BY seq",
+    "events_key": f"SELECT * FROM events WHERE session_id = {ID} AND key = 'x'",
+    "effects_session": f"DELETE FROM effects WHERE session_id = {ID}",
 }
 
 

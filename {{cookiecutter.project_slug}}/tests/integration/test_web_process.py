@@ -35,7 +35,7 @@ def test_a_database_that_is_away_leaves_the_process_alive_and_not_ready(start: S
     answer = web.get("/ready")
     assert answer.status_code == 503
     assert "refused" in answer.json()["services"]["database"]
-    asked = web.post("/checks")
+    asked = web.post("/chat/sessions")
     assert asked.status_code == 503
     assert asked.json()["title"] == "A backing service does not answer"
     assert "hunter2" not in web.output + answer.text + asked.text
@@ -55,15 +55,15 @@ def test_a_request_in_flight_is_finished_after_sigterm(start: Start, database: D
     web = start("serve").healthy(path="/ready")
     answers: list[httpx2.Response] = []
     with database.transaction():
-        database.execute("LOCK TABLE checks")
-        client = threading.Thread(target=lambda: answers.append(web.post("/checks")))
+        database.execute("LOCK TABLE sessions")
+        client = threading.Thread(target=lambda: answers.append(web.post("/chat/sessions")))
         client.start()
         sql = "SELECT 1 FROM pg_locks WHERE NOT granted"
         eventually(lambda: database.execute(sql).fetchone(), "the request waits")
         web.signal(signal.SIGTERM)
         eventually(lambda: not accepts(web.port), "new requests are refused")
     client.join(20)
-    assert answers[0].status_code == 202
+    assert answers[0].status_code == 201
     assert web.ended() == 0, web.output
     web.logged("web stopped")
 

@@ -43,10 +43,11 @@ def test_wrong_usage_is_exit_code_2() -> None:
     assert "--nonsense" in result.output
 
 
-def test_a_dry_run_in_the_wrong_place_is_refused_and_not_a_real_run() -> None:
-    result = run("migrate", "--dry-run", "up")
+@pytest.mark.parametrize("command", [["new"], ["up", "add x"], ["status", "--dry-run"], ["down"]])
+def test_a_migration_that_is_not_meant_is_refused(command: list[str]) -> None:
+    result = run("migrate", *command)
     assert result.exit_code == 2
-    assert "after the command" in result.output
+    assert "`new`" in result.output or "'down'" in result.output
 
 
 def test_config_is_shown_without_secrets() -> None:

@@ -1,74 +1,278 @@
 """The use cases, on ports in memory."""
 
 import asyncio
-from datetime import timedelta
-from uuid import uuid4
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from {{ cookiecutter.package_name }}.agent import events as e
+from {{ cookiecutter.package_name }}.agent.definition import Agent
 from {{ cookiecutter.package_name }}.agent.ports import Backing
-from {{ cookiecutter.package_name }}.errors import NotFound, Unavailable
-from {{ cookiecutter.package_name }}.service import ANSWER, Service
+from {{ cookiecutter.package_name }}.errors import Conflict, NotFound, Unavailable
+from {{ cookiecutter.package_name }}.service import ADVANCE, Service
 
-from ..fakes import FakeBacking, FakeChecks, FakeQueue
+from ..fakes import FakeBacking, FakeLive, FakeProcesses, FakeQueue, FakeSessions, upkeep_of
 
-
-def make_service(*backing: Backing, queue: FakeQueue | None = None) -> Service:
-    return Service(
-        checks=FakeChecks(),
-        queue=queue or FakeQueue(),
-        backing=backing,
-        retention=timedelta(days=1),
-        ping_seconds=0.05,
-    )
-
-
-def test_asking_writes_a_row_and_queues_a_task() -> None:
-    service = make_service(queue=(queue := FakeQueue()))
-    check = asyncio.run(service.ask())
-    assert asyncio.run(service.read(check.id)) == check
-    assert queue.sent == [(ANSWER, {"check_id": str(check.id)})]
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ASKS = e.ToolRequested(
+    at=NOW,
+    call=e.Call(id="c1", tool="deploy", arguments={"version": "1"}),
+    permission="ask",
+    expires_at=NOW,
+)
+QUESTION = ASKS.model_copy(update={"permission": "answer"})
+RUNS = ASKS.model_copy(update={"permission": "auto"})
+THOUGHT = e.ModelAnswered(at=NOW, seen=2, model="m", text="hi")
+ANSWERED = e.AgentAnswered(at=NOW, text="hi")
 
 
-def test_a_check_asked_while_the_broker_is_down_is_kept_and_queued_by_the_sweep() -> None:
-    service = make_service(queue=(queue := FakeQueue(is_down=True)))
-    check = asyncio.run(service.ask())
-    queue.is_down = False
-    service.checks.stale = [check.id]  # type: ignore[attr-defined]
-    assert asyncio.run(service.sweep()) == 1
-    assert queue.sent == [(ANSWER, {"check_id": str(check.id)})]
+class World:
+    def __init__(self, *backing: Backing) -> None:
+        self.sessions, self.queue = FakeSessions(), FakeQueue()
+        self.processes, self.live = FakeProcesses(), FakeLive()
+        prompts = {"v1": "old", "v2": "new"}
+        agents = {name: Agent(name=name, description="", prompts=prompts) for name in ("a", "b")}
+        self.service = Service(
+            sessions=self.sessions,
+            queue=self.queue,
+            live=self.live,
+            agents=agents,
+            clock=lambda: NOW,
+        )
+        self.upkeep = upkeep_of(self.service, *backing, processes=self.processes)
+
+    async def session(self, *events: e.AnyEvent) -> str:
+        """A session with a message and what came of it."""
+        session = await self.service.start()
+        await self.service.say(session, "go")
+        await self.append(session, *events)
+        return session
+
+    async def append(self, session: str, *events: e.AnyEvent) -> None:
+        assert await self.sessions.append(self.sessions.threads[session], *events)
+
+    def status(self, session: str) -> str:
+        return self.sessions.threads[session].session.status
 
 
-def test_the_first_answer_counts() -> None:
-    service = make_service()
-    check = asyncio.run(service.ask())
-    first = asyncio.run(service.answer(check.id, by="first"))
-    assert asyncio.run(service.answer(check.id, by="second")) is None
-    assert asyncio.run(service.read(check.id)) == first
+def play(act: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(act(World()))
 
 
-def test_what_does_not_exist_is_named() -> None:
-    missing = uuid4()
-    with pytest.raises(NotFound, match=str(missing)):
-        asyncio.run(make_service().read(missing))
+def test_a_session_starts_with_the_first_agent_and_its_newest_prompt() -> None:
+    async def act(world: World) -> None:
+        session = await world.service.start(metadata={"ticket": 7})
+        summary = await world.service.summary(session)
+        assert (summary.agent, summary.prompt, summary.status) == ("a", "v2", "idle")
+        assert summary.metadata == {"ticket": 7}
+        other = await world.service.start(agent="b")
+        assert (await world.service.summary(other)).agent == "b"
+        with pytest.raises(NotFound, match="no agent 'c': only a, b"):
+            await world.service.start(agent="c")
+
+    play(act)
 
 
-def test_only_what_is_old_is_forgotten() -> None:
-    service = make_service()
-    check = asyncio.run(service.ask())
-    assert asyncio.run(service.cleanup()) == 0
-    assert asyncio.run(service.read(check.id)) == check
+def test_a_message_makes_the_session_ready_and_queues_it() -> None:
+    async def act(world: World) -> None:
+        session = await world.session()
+        assert world.status(session) == "ready"
+        assert world.queue.sent == [(ADVANCE, {"lane": "default", "session_id": session})]
+
+    play(act)
 
 
-def test_each_backing_service_is_reported_by_itself() -> None:
-    class Hanging(FakeBacking):
+def test_a_broker_that_is_down_only_delays_the_answer() -> None:
+    async def act(world: World) -> None:
+        world.queue.is_down = True
+        assert world.status(await world.session()) == "ready"
+
+    play(act)
+
+
+def test_one_key_says_a_thing_once_and_no_other_thing() -> None:
+    async def act(world: World) -> None:
+        session = await world.service.start()
+        said = [await world.service.say(session, "go", key="k") for _ in range(3)]
+        assert said == [2, 2, 2]
+        with pytest.raises(Conflict, match="'k' was sent with another message"):
+            await world.service.say(session, "stop", key="k")
+
+    play(act)
+
+
+def test_a_reply_is_waited_for_and_belongs_to_its_message() -> None:
+    async def act(world: World) -> None:
+        session = await world.session()
+        waiting = asyncio.create_task(world.service.reply(session, 2, seconds=5))
+        while not world.live.watches.get(session):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await world.append(session, THOUGHT, ANSWERED)
+        world.live.tell(session, 4)
+        reply = await waiting
+        assert (reply.exchange.response, reply.thread.session.status) == ("hi", "idle")
+        await world.service.say(session, "more")
+        again = await world.service.reply(session, 2, seconds=5)
+        assert again.exchange.response == "hi"
+        unanswered = await world.service.reply(session, 5, seconds=0)
+        assert unanswered.exchange.response is None
+
+    play(act)
+
+
+def test_a_decision_is_taken_once_and_named_by_who_took_it() -> None:
+    async def act(world: World) -> None:
+        session = await world.session(THOUGHT, ASKS)
+        assert world.status(session) == "waiting"
+        await world.service.decide(session, "c1", approved=True, by="ada", comment="go")
+        assert world.status(session) == "ready"
+        event = world.sessions.stored[session][-1].event
+        assert event == e.ToolApproved(at=NOW, call_id="c1", by="ada", comment="go")
+        await world.service.decide(session, "c1", approved=True, by="bob")
+        assert len(world.sessions.stored[session]) == 5, "the same decision again is no other"
+        with pytest.raises(Conflict, match=r"request c1 .* has been decided otherwise"):
+            await world.service.decide(session, "c1", approved=False, by="bob")
+        with pytest.raises((Conflict, NotFound), match="c9"):
+            await world.service.decide(session, "c9", approved=True, by="bob")
+
+    play(act)
+
+
+def test_a_question_wants_an_answer() -> None:
+    async def act(world: World) -> None:
+        session = await world.session(THOUGHT, QUESTION)
+        with pytest.raises(Conflict, match="send an `answer`"):
+            await world.service.decide(session, "c1", approved=True, by="ada")
+        await world.service.decide(session, "c1", approved=True, by="ada", answer="42")
+        event = world.sessions.stored[session][-1].event
+        assert event == e.PersonAnswered(at=NOW, call_id="c1", by="ada", answer="42")
+
+    play(act)
+
+
+def test_paused_and_ended_sessions_say_what_to_do_instead_of_listening() -> None:
+    async def act(world: World) -> None:
+        session = await world.session()
+        await world.service.pause(session, by="ada")
+        await world.service.pause(session, by="ada")
+        with pytest.raises(Conflict, match="is paused: resume it first"):
+            await world.service.say(session, "hello?")
+        await world.service.resume(session, by="ada", more=e.Budget())
+        assert world.status(session) == "ready"
+        await world.service.cancel(session, by="ada")
+        await world.service.cancel(session, by="ada")
+        for act_on in (
+            world.service.say(session, "hello?"),
+            world.service.pause(session, by="ada"),
+            world.service.resume(session, by="ada", more=e.Budget()),
+        ):
+            with pytest.raises(Conflict, match="is cancelled: it has ended; fork it"):
+                await act_on
+        assert len(world.sessions.stored[session]) == 5
+
+    play(act)
+
+
+def test_a_spent_budget_is_resumed_with_more_of_it() -> None:
+    async def act(world: World) -> None:
+        spent = e.SessionPaused(at=NOW, reason="the budget is spent: 20 of 20 steps", spent=True)
+        session = await world.session(spent)
+        with pytest.raises(Conflict, match="20 of 20 steps: resume it with `more`"):
+            await world.service.resume(session, by="ada", more=e.Budget())
+        more = e.Budget(steps=5, cost=Decimal(1))
+        thread = await world.service.resume(session, by="ada", more=more)
+        assert (thread.session.status, thread.session.more) == ("ready", more)
+
+    play(act)
+
+
+def test_a_fork_is_a_session_of_its_own_that_repeats_no_deed() -> None:
+    async def act(world: World) -> None:
+        session = await world.session(THOUGHT, RUNS)
+        fork = await world.service.fork(session)
+        first = world.sessions.stored[fork][0].event
+        assert isinstance(first, e.SessionStarted)
+        assert first.forked_from == f"{session}@4"
+        assert world.sessions.stored[fork][-1].event.kind == "tool_failed"
+        assert world.status(session) == world.status(fork) == "ready"
+        early = await world.service.fork(session, at=1)
+        assert world.status(early) == "idle"
+        with pytest.raises(NotFound, match="has no event 9: its last is 4"):
+            await world.service.fork(session, at=9)
+
+    play(act)
+
+
+def test_the_history_has_one_entry_a_message() -> None:
+    async def act(world: World) -> None:
+        session = await world.session(THOUGHT, ANSWERED)
+        await world.service.say(session, "more")
+        told = [(x.message, x.response) for x in await world.service.history(session)]
+        assert told == [("go", "hi"), ("more", None)]
+
+    play(act)
+
+
+def test_unknown_sessions_are_named() -> None:
+    async def act(world: World) -> None:
+        for asked in (
+            world.service.say("nope", "x"),
+            world.service.thread("nope"),
+            world.service.history("nope"),
+            world.service.delete("nope"),
+            world.service.fork("nope"),
+        ):
+            with pytest.raises(NotFound, match="session nope does not exist"):
+                await asked
+
+    play(act)
+
+
+def test_the_sweep_recovers_what_was_lost_late_or_poisonous() -> None:
+    async def act(world: World) -> None:
+        lost, late, poison = [await world.session(*with_) for with_ in ((), (THOUGHT, ASKS), ())]
+        world.queue.sent.clear()
+        world.processes.dead = 1
+        world.sessions.stale = [(lost, "default")]
+        world.sessions.overdue = [late]
+        world.sessions.poisonous = [poison]
+        assert await world.upkeep.sweep() == 1
+        assert (ADVANCE, {"lane": "default", "session_id": lost}) in world.queue.sent
+        assert world.sessions.stored[late][-1].event.kind == "decision_timed_out"
+        assert world.status(poison) == "failed"
+
+    play(act)
+
+
+def test_cleanup_and_delete_leave_nothing() -> None:
+    async def act(world: World) -> None:
+        session = await world.session()
+        await world.service.delete(session)
+        assert world.sessions.threads == {}
+        await world.session()
+        assert await world.upkeep.cleanup() == 0
+
+    play(act)
+
+
+def test_each_fault_is_named_and_none_holds_up_the_others() -> None:
+    class Hanging:
+        name = "broker"
+
         async def ping(self) -> None:
             await asyncio.Event().wait()
 
-    service = make_service(
-        FakeBacking("good"),
-        FakeBacking("bad", fault=Unavailable("it is down")),
-        Hanging("slow"),
-    )
-    faults = asyncio.run(service.faults())
-    assert faults == {"good": None, "bad": "it is down", "slow": "no answer within 0.05 s"}
+    down = FakeBacking("database", fault=Unavailable("refused"))
+    upkeep = World(down, FakeBacking("schema"), Hanging()).upkeep
+    faults = asyncio.run(upkeep.faults())
+    assert faults == {"database": "refused", "schema": None, "broker": "no answer within 0.05 s"}
+    assert set(asyncio.run(upkeep.broken())) == {"database", "broker"}
+
+
+def test_a_fault_of_ours_is_not_taken_for_the_services() -> None:
+    upkeep = World(FakeBacking("database", fault=ZeroDivisionError())).upkeep
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(upkeep.faults())

@@ -2,21 +2,23 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from uuid import uuid4
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from fastapi.testclient import TestClient
 
 from {{ cookiecutter.package_name }}.about import about
-from {{ cookiecutter.package_name }}.bootstrap import App
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
 from {{ cookiecutter.package_name }}.errors import Unavailable
 from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
+from {{ cookiecutter.package_name }}.upkeep import Upkeep
 
 from ..conftest import SECRET
-from ..fakes import FakeBacking, FakeChecks, FakeJobs, FakeLeader, FakeQueue
+from ..fakes import FakeBacking, FakeLive, FakeQueue, FakeSessions, upkeep_of
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture
@@ -24,14 +26,27 @@ def backing() -> FakeBacking:
     return FakeBacking("database")
 
 
+@dataclass(frozen=True)
+class Parts:
+    upkeep: Upkeep
+
+
 @pytest.fixture
 def client(backing: FakeBacking, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     @asynccontextmanager
-    async def parts() -> AsyncIterator[App]:
-        service = Service(
-            checks=FakeChecks(), queue=FakeQueue(), backing=[backing], retention=timedelta(days=1)
+    async def parts() -> AsyncIterator[Parts]:
+        yield Parts(
+            upkeep_of(
+                Service(
+                    sessions=FakeSessions(),
+                    queue=FakeQueue(),
+                    live=FakeLive(),
+                    agents={},
+                    clock=lambda: datetime.now(UTC),
+                ),
+                backing,
+            )
         )
-        yield App(service=service, jobs=FakeJobs(), leader=FakeLeader())
 
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/app")
     monkeypatch.setenv("SECRET_KEY", SECRET)
@@ -61,18 +76,11 @@ def test_ready_names_the_service_that_fails(client: TestClient, backing: FakeBac
     assert answer.json() == {"status": "not ready", "services": {"database": "connection refused"}}
 
 
-def test_a_check_is_asked_and_read(client: TestClient) -> None:
-    asked = client.post("/checks")
-    assert asked.status_code == 202
-    assert client.get(asked.headers["location"]).json() == asked.json()
-    assert asked.json()["status"] == "asked"
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status", "said"),
     [
-        ("GET", "/checks/00000000-0000-0000-0000-000000000000", 404, "POST /checks makes one"),
-        ("GET", "/checks/7", 422, "path.check_id"),
+        ("GET", f"/chat/sessions/{NOBODY}", 404, "POST /chat/sessions makes one"),
+        ("GET", "/chat/sessions/7", 422, "path.session_id"),
         ("GET", "/nowhere", 404, "/openapi.json"),
         ("DELETE", "/health", 405, "Method Not Allowed"),
         ("GET", "/broken", 500, "the fault is ours"),
@@ -89,7 +97,7 @@ def test_every_error_is_a_problem_document(
 
 
 def test_head_is_get_without_a_body(client: TestClient) -> None:
-    for path, status in {"/health": 200, "/ready": 200, "/metrics": 200, "/checks": 405}.items():
+    for path, status in {"/health": 200, "/ready": 200, "/metrics": 200, "/nowhere": 404}.items():
         assert client.head(path).status_code == status
 
 
@@ -107,10 +115,11 @@ def test_every_answer_carries_a_request_id_and_a_given_one_is_kept(client: TestC
 
 
 def test_requests_are_counted_by_route_not_by_path(client: TestClient) -> None:
-    client.get(f"/checks/{uuid4()}")
+    client.get(f"/chat/sessions/{NOBODY}")
     client.get("/nowhere")
     text = client.get("/metrics").text
-    assert 'http_requests_total{method="GET",route="/checks/{check_id}",status="404"} 1.0' in text
+    labels = 'method="GET",route="/chat/sessions/{session_id}",status="404"'
+    assert "http_requests_total{" + labels + "} 1.0" in text
     assert 'http_requests_total{method="GET",route="(none)",status="404"} 1.0' in text
 
 
@@ -119,6 +128,6 @@ def test_the_openapi_document_describes_each_error_of_each_route(client: TestCli
     assert document["info"]["title"] == about().name
     assert "Problem" in document["components"]["schemas"]
     assert "HTTPValidationError" not in str(document)
-    read = document["paths"]["/checks/{check_id}"]["get"]["responses"]
-    assert set(read) == {"200", "404", "422", "500", "503"}
+    read = document["paths"]["/chat/sessions/{session_id}"]["get"]["responses"]
+    assert {"200", "404", "422", "500", "503"} <= set(read)
     assert set(read["404"]["content"]) == {"application/problem+json"}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Unavailable
@@ -9,12 +10,17 @@ from ..errors import Unavailable
 if TYPE_CHECKING:
     from celery import Celery
 
-QUEUE = "default"
 CONNECT_SECONDS = 2
 VISIBILITY_SECONDS = 600
 
 
-def make_celery(broker_url: str, *, database_url: str, concurrency: int = 1) -> "Celery":
+def queue_of(lane: str) -> str:
+    return f"advance.{lane}"
+
+
+def make_celery(
+    broker_url: str, *, database_url: str, lane: str = "default", concurrency: int = 1
+) -> "Celery":
     """The Celery application: 0.2 s and 20 MB, so the web loads it when it first enqueues."""
     from celery import Celery
 
@@ -27,13 +33,12 @@ def make_celery(broker_url: str, *, database_url: str, concurrency: int = 1) -> 
         broker_heartbeat=0,
         broker_pool_limit=2,
         task_acks_late=True,
-        task_default_queue=QUEUE,
+        task_default_queue=queue_of(lane),
         task_ignore_result=True,
         task_publish_retry=False,  # the row is the outbox: the sweeper retries
         worker_concurrency=concurrency,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
-        worker_pool="threads",
         worker_prefetch_multiplier=1,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
@@ -49,9 +54,13 @@ class CeleryQueue:
     def __init__(self, broker_url: str, *, database_url: str) -> None:
         self._urls = (broker_url, database_url)
         self._app: Celery | None = None
+        self._making = Lock()
 
-    async def send(self, task: str, **arguments: str) -> None:
-        await asyncio.to_thread(self._reach, lambda app: app.send_task(task, kwargs=arguments))
+    async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None:
+        await asyncio.to_thread(
+            self._reach,
+            lambda app: app.send_task(task, kwargs=arguments, queue=queue_of(lane)),
+        )
 
     async def ping(self) -> None:
         await asyncio.to_thread(self._reach, _connect)
@@ -65,9 +74,10 @@ class CeleryQueue:
             self._app.close()
 
     def _reach(self, act: Callable[["Celery"], object]) -> None:
-        if self._app is None:
-            broker_url, database_url = self._urls
-            self._app = make_celery(broker_url, database_url=database_url)
+        with self._making:  # two threads that import celery at once get half of it
+            if self._app is None:
+                broker_url, database_url = self._urls
+                self._app = make_celery(broker_url, database_url=database_url)
         try:
             act(self._app)
         except Exception as error:  # each transport has its own errors
@@ -77,7 +87,9 @@ class CeleryQueue:
 
 def _connect(app: "Celery") -> None:
     """A connection made for this: a pooled one would look alive after the broker died."""
-    with app.connection_for_write() as connection:
+    slow = app.conf.broker_transport_options  # a worker may wait long for a task, nobody for a ping
+    brief = {"socket_timeout": CONNECT_SECONDS} if "socket_timeout" in slow else {}
+    with app.connection_for_write(transport_options=brief) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
         connection.default_channel.close()
 

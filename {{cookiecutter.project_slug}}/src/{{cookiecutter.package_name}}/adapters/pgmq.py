@@ -6,16 +6,32 @@ import psycopg
 from kombu.transport import pgmq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
-from psycopg_pool import PoolTimeout
 
 STOP_SECONDS = 0.25
 WHY_SECONDS = 2
+ONE_AT_A_TIME = "SELECT pg_advisory_lock(12_2016)"
+IS_TOLD = """SELECT 1 FROM pg_trigger
+    WHERE tgname = 'trigger_notify_queue_insert_listeners' AND tgrelid = to_regclass(%(table)s)"""
 NAMED = ("host", "port", "dbname", "user", "password")
+
+
+class Channel(pgmq.Channel):
+    """Has PostgreSQL tell of new messages; asked for once, as to ask again locks the queue."""
+
+    def _maybe_enable_notify(self, queue: str, queue_name: str | None = None) -> None:
+        name = queue_name or self._queue_name(queue)
+        dsn = self.pgmq.config.dsn
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=WHY_SECONDS) as connection:
+            connection.execute(ONE_AT_A_TIME)
+            if connection.execute(IS_TOLD, {"table": f"pgmq.q_{name}"}).fetchone() is None:
+                super()._maybe_enable_notify(queue, name)  # type: ignore[no-untyped-call]
+        self.connection._register_notify_queue(name)  # noqa: SLF001
 
 
 class Transport(pgmq.Transport):
     """Looks up from its wait often enough for a worker told to stop to notice."""
 
+    Channel = Channel
     connection_errors = (  # type: ignore[assignment]  # a database that `migrate` has yet to reach is one to wait for
         *pgmq.Transport.connection_errors,
         InvalidSchemaName,
@@ -24,12 +40,10 @@ class Transport(pgmq.Transport):
     )
 
     def establish_connection(self) -> object:
-        try:
-            return super().establish_connection()  # type: ignore[no-untyped-call]
-        except PoolTimeout:  # which does not say why
-            dsn = self._get_pgmq_client().config.dsn
-            psycopg.connect(dsn, connect_timeout=WHY_SECONDS).close()
-            raise
+        """By itself first: the pool would wait in any case, and not say why."""
+        dsn = self._get_pgmq_client().config.dsn
+        psycopg.connect(dsn, connect_timeout=WHY_SECONDS).close()
+        return super().establish_connection()  # type: ignore[no-untyped-call]
 
     def drain_events(self, connection: object, timeout: float | None = None, **_: Any) -> None:
         seconds = min(timeout or STOP_SECONDS, STOP_SECONDS)

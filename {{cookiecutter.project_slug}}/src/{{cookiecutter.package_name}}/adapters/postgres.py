@@ -2,21 +2,22 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
-from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from ..agent.ports import Check
 from ..errors import Unavailable
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations" / "versions"
 CONNECT_SECONDS = 3
+REST_SECONDS = 0.1
 PING_SECONDS = 2
 SCHEDULER_LOCK = 12_2012  # any number that all schedulers agree on
 
@@ -31,6 +32,7 @@ class Postgres:
     def __init__(self, url: str, *, pool_size: int, application: str) -> None:
         self._url = url
         self._application = application
+        self._used: WeakKeyDictionary[object, float] = WeakKeyDictionary()
         self._pool: Pool = AsyncConnectionPool(
             url,
             min_size=1,
@@ -42,7 +44,10 @@ class Postgres:
         )
 
     async def _check(self, connection: AsyncConnection[DictRow]) -> None:
-        """Where one connection has died, all have: each would cost a longer wait to find out."""
+        """One that has rested. Where one has died, all have: each would cost a wait to find out."""
+        used, self._used[connection] = self._used.get(connection, 0), monotonic()
+        if self._used[connection] - used < REST_SECONDS:
+            return
         try:
             await AsyncConnectionPool.check_connection(connection)
         except OperationalError:
@@ -101,69 +106,6 @@ class PostgresSchema:
             )
 
 
-class PostgresChecks:
-    def __init__(self, database: Postgres) -> None:
-        self._database = database
-
-    async def add(self) -> Check:
-        rows = await self._database.rows(
-            "INSERT INTO checks DEFAULT VALUES RETURNING id, asked_at, answered_at, answered_by"
-        )
-        return Check(**rows[0])
-
-    async def get(self, check_id: UUID) -> Check | None:
-        return _one(
-            await self._database.rows(
-                "SELECT id, asked_at, answered_at, answered_by FROM checks WHERE id = %(id)s",
-                id=check_id,
-            )
-        )
-
-    async def answer(self, check_id: UUID, *, by: str) -> Check | None:
-        """The first answer counts: a task that the broker delivers twice changes nothing."""
-        return _one(
-            await self._database.rows(
-                """
-                UPDATE checks SET answered_at = now(), answered_by = %(by)s
-                WHERE id = %(id)s AND answered_at IS NULL
-                RETURNING id, asked_at, answered_at, answered_by
-                """,
-                id=check_id,
-                by=by,
-            )
-        )
-
-    async def claim_stale(self, *, limit: int) -> list[UUID]:
-        """Checks to queue again; each time after twice the wait, 5 minutes at most."""
-        rows = await self._database.rows(
-            """
-            UPDATE checks
-            SET attempts = attempts + 1,
-                queue_again_at = now()
-                    + least(interval '300 s', interval '5 s' * 2 ^ (attempts + 1))
-            WHERE id IN (
-                SELECT id FROM checks
-                WHERE answered_at IS NULL AND queue_again_at <= now()
-                ORDER BY queue_again_at LIMIT %(limit)s
-                FOR UPDATE SKIP LOCKED
-            )
-            RETURNING id
-            """,
-            limit=limit,
-        )
-        return [row["id"] for row in rows]
-
-    async def forget(self, *, older_than: timedelta) -> int:
-        rows = await self._database.rows(
-            """
-            WITH gone AS (DELETE FROM checks WHERE asked_at < now() - %(age)s RETURNING 1)
-            SELECT count(*) AS count FROM gone
-            """,
-            age=older_than,
-        )
-        return int(rows[0]["count"])
-
-
 class PostgresJobs:
     def __init__(self, database: Postgres) -> None:
         self._database = database
@@ -213,10 +155,6 @@ class PostgresLeader:
         if self._connection:
             await self._connection.close()
             self._connection = None
-
-
-def _one(rows: list[DictRow]) -> Check | None:
-    return Check(**rows[0]) if rows else None
 
 
 async def connect(

@@ -1,49 +1,232 @@
 """What the service needs from outside, as Protocols: the only interface to the adapters."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
-from uuid import UUID
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Protocol
+
+from .events import AnyEvent, Usage, as_json, size_of
+from .session import Status, Thread
+
+BYTES_A_TOKEN = 3
 
 
 @dataclass(frozen=True)
-class Check:
-    """A question to the worker whose answer proves the whole way there and back."""
+class Said:
+    """By the user, or by the service in the user's place."""
 
-    id: UUID
-    asked_at: datetime
-    answered_at: datetime | None = None
-    answered_by: str | None = None
+    text: str
 
 
-class Checks(Protocol):
-    """The checks, in a store that survives every process."""
+@dataclass(frozen=True)
+class Wanted:
+    """A tool call as the model made it; text where its arguments were no JSON object."""
 
-    async def add(self) -> Check: ...
-    async def get(self, check_id: UUID) -> Check | None: ...
-    async def answer(self, check_id: UUID, *, by: str) -> Check | None: ...
-    async def claim_stale(self, *, limit: int) -> list[UUID]: ...
+    tool: str
+    arguments: dict[str, Any] | str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Replied:
+    """By the model."""
+
+    text: str
+    calls: tuple[Wanted, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a call of the Replied before it."""
+
+    call_id: str
+    tool: str
+    text: str
+
+
+Message = Said | Replied | Result
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A tool as the model sees it."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        return self.description + as_json(self.schema)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Exactly what the model sees, whatever the provider."""
+
+    instructions: str
+    messages: tuple[Message, ...]
+    tools: tuple[Offer, ...] = ()
+    must_call: bool = False
+    """Text alone is no answer: one of the tools has to be called."""
+
+    @cached_property
+    def tokens(self) -> int:
+        """About so many; rather too many than too few."""
+        calls = (c for m in self.messages if isinstance(m, Replied) for c in m.calls)
+        texts = [m.text for m in self.messages] + [c.tool + as_json(c.arguments) for c in calls]
+        offers = (offer.text for offer in self.tools)
+        size = sum(map(size_of, (self.instructions, *texts, *offers)))
+        return size // BYTES_A_TOKEN + 4 * (1 + len(self.messages))
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    calls: tuple[Wanted, ...]
+    usage: Usage
+    model: str
+
+
+class Model(Protocol):
+    """Answers within its time, retries and fallbacks included, or raises ModelError."""
+
+    async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A session in a list."""
+
+    id: str
+    agent: str
+    status: Status
+    title: str
+    prompt: str
+    lane: str
+    tokens: int
+    cost: Decimal
+    created_at: datetime
+    updated_at: datetime
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An event in its place."""
+
+    seq: int
+    event: AnyEvent
+    key: str | None = None
+
+
+class Sessions(Protocol):
+    """Sessions and their events, in a store that survives every process."""
+
+    async def start(
+        self,
+        thread: Thread,
+        events: Sequence[AnyEvent],
+        *,
+        metadata: dict[str, Any],
+        parent: str | None = None,
+    ) -> None: ...
+
+    async def load(self, session_id: str) -> Thread | None:
+        """The thread, with the events since its last compaction."""
+
+    async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
+        """False where another was quicker, or the key is known: load again and look."""
+
+    async def claim(self, session_id: str, *, owner: int) -> Thread | None:
+        """The thread, leased to this process; None where nothing is to do, or another does it."""
+
+    async def commit(
+        self,
+        after: Thread,
+        events: Sequence[AnyEvent],
+        *,
+        owner: int,
+        release: bool,
+        wake_at: datetime | None = None,
+    ) -> bool:
+        """Appends what led to `after`; False where the lease or the place is lost."""
+
+    async def held(self, session_id: str, *, owner: int) -> Thread | None:
+        """The thread as it is now, if this process still has it."""
+
+    async def release(self, session_id: str, *, owner: int, wake_in: timedelta) -> None: ...
+
+    async def claim_stale(self, *, limit: int) -> list[tuple[str, str]]:
+        """Sessions with work to do that nobody does, as (id, lane): to be queued again."""
+
+    async def claim_overdue(self, *, limit: int) -> list[str]:
+        """Sessions whose decision nobody took in time."""
+
+    async def claim_poisonous(self, *, attempts: int, limit: int) -> list[str]:
+        """Sessions that were begun this often and came to nothing."""
+
+    async def find(self, session_id: str, key: str) -> Stored | None: ...
+    async def events(self, session_id: str, *, after: int, limit: int) -> list[Stored]: ...
+    async def summary(self, session_id: str) -> Summary | None: ...
+
+    async def list(
+        self,
+        *,
+        status: Status | None,
+        agent: str | None,
+        before: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Summary]: ...
+
+    async def delete(self, session_id: str) -> bool: ...
     async def forget(self, *, older_than: timedelta) -> int: ...
+
+
+class Processes(Protocol):
+    """The processes that hold leases. One that dies is seen at once, one that vanishes in 5 s."""
+
+    async def beat(self) -> int:
+        """This process's id, its lease renewed."""
+
+    async def bury(self) -> int:
+        """Frees what dead processes held; how many there were."""
+
+    async def alive(self) -> list[dict[str, Any]]: ...
 
 
 class Queue(Protocol):
     """Carries a task to a worker, at least once; the store knows what is really to do."""
 
-    async def send(self, task: str, **arguments: str) -> None: ...
+    async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None: ...
 
 
-class Jobs(Protocol):
-    """When each periodic job last ran."""
+class Live(Protocol):
+    """What happens, told to whoever watches, as it happens. Losing some of it loses nothing."""
 
-    async def last_run(self, job: str) -> datetime: ...
-    async def record(self, job: str, *, ran_at: datetime) -> None: ...
+    def tell(self, session_id: str, seq: int) -> None: ...
+    def token(self, session_id: str, text: str) -> None: ...
+
+    def wake(self) -> None:
+        """Everyone who watches in this process looks at the store."""
+
+    def watch(self, session_id: str) -> AbstractAsyncContextManager["Watch"]: ...
 
 
-class Leader(Protocol):
-    """Elects the one scheduler that acts."""
+@dataclass(frozen=True)
+class News:
+    """Text that the model is saying, or the number of the newest event; neither: look yourself."""
 
-    async def leads(self) -> bool: ...
-    async def close(self) -> None: ...
+    seq: int = 0
+    text: str = ""
+
+
+class Watch(Protocol):
+    async def next(self, seconds: float) -> News | None:
+        """None when there were none in this time."""
 
 
 class Backing(Protocol):

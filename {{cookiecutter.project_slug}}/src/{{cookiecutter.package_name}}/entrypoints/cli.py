@@ -4,22 +4,19 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a backing service does not answe
 78 wrong configuration.
 """
 
-import asyncio
 import json
 import logging
 import signal
 import sys
-import time
-from collections.abc import Callable
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Literal
 
 import typer
 
 from ..about import about
-from ..errors import AppError, Unavailable
+from ..errors import AppError
 from ..settings import Settings
-
-POLL_SECONDS = 0.05
+from .commands import agents, chat, doctor, opened, sessions, upkeep
 
 cli = typer.Typer(
     help=f"{about().description}\n\n{__doc__.split(chr(10), 2)[2].strip()}",
@@ -27,14 +24,17 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-migrate = typer.Typer(invoke_without_command=True)
 config = typer.Typer(no_args_is_help=True)
-cli.add_typer(
-    migrate, name="migrate", help="Bring the database's schema up to date, or look at it."
-)
 cli.add_typer(config, name="config", help="Look at the configuration, all of which is environment.")
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")]
+cli.add_typer(sessions.sessions, name="sessions", help="See what agents do; stop it, let it go on.")
+cli.add_typer(agents.agents, name="agents", help="See who answers here; begin one of your own.")
+cli.command(rich_help_panel="Conversations")(chat.chat)
+cli.command(rich_help_panel="Conversations")(sessions.approve)
+cli.command()(doctor.check)
+cli.command()(doctor.doctor)
+cli.command()(upkeep.report)
+cli.command()(upkeep.seed)
+cli.command()(upkeep.cleanup)
 
 
 def main() -> None:
@@ -51,114 +51,58 @@ def main() -> None:
 @cli.command(rich_help_panel="Processes")
 def serve() -> None:
     """Run the web process on $PORT."""
-    _end_at_once_when_told()
-    from .web.app import serve as run
-
-    _exit(run)
+    _run("web.app", "serve")
 
 
 @cli.command(rich_help_panel="Processes")
 def work() -> None:
     """Run a worker: it does the tasks that the broker brings."""
-    _end_at_once_when_told()
-    from .worker import work as run
-
-    _exit(run)
+    _run("worker", "work")
 
 
 @cli.command(rich_help_panel="Processes")
 def schedule() -> None:
     """Run a scheduler: of several, one acts."""
-    _end_at_once_when_told()
-    from .scheduler import schedule as run
-
-    _exit(run)
+    _run("scheduler", "schedule")
 
 
 @cli.command(rich_help_panel="Processes")
 def up() -> None:
     """Run everything on this machine, with its own PostgreSQL, until Ctrl-C."""
-    _end_at_once_when_told()
-    from .supervisor import up as run
-
-    _exit(run)
+    _run("supervisor", "up")
 
 
-@migrate.callback()
-def migrate_default(context: typer.Context, *, dry_run: DryRun = False) -> None:
-    """Without a command: `up`."""
-    if context.invoked_subcommand is None:
-        migrate_up(dry_run=dry_run)
-    elif dry_run:
-        raise typer.BadParameter("it goes after the command, as in `migrate up --dry-run`")
-
-
-@migrate.command("up")
-def migrate_up(*, dry_run: DryRun = False) -> None:
-    """Apply every migration that the database lacks. Twice does no harm."""
+@cli.command()
+def migrate(
+    action: Annotated[Literal["up", "status", "new"], typer.Argument()] = "up",
+    message: Annotated[str, typer.Argument(help="Of a new one, as in 'add sessions'.")] = "",
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")
+    ] = False,
+) -> None:
+    """Bring the database's schema up to date, twice does no harm; say where it is, with exit code 1
+    where migrations are missing; or write a new, empty one.
+    """
+    if (action == "new") != bool(message) or (dry_run and action != "up"):
+        raise typer.BadParameter("a message goes with `new`, and only that; --dry-run with `up`")
+    from ..adapters.schema import new_migration
     from ..bootstrap import schema
 
+    if action == "new":
+        typer.echo(new_migration(message))
+        return
     database = schema(Settings.load())
     if dry_run:
         typer.echo(database.sql().strip())
         return
     pending = database.pending()
-    database.upgrade()
+    if action == "up":
+        database.upgrade()
     for step in pending:
-        typer.echo(f"applied {step}")
+        typer.echo(f"{'applied' if action == 'up' else 'missing'} {step}")
     typer.echo(database.state())
-
-
-@migrate.command("status")
-def migrate_status() -> None:
-    """Say where the schema is. Exit code 1 where migrations are missing."""
-    from ..bootstrap import schema
-
-    database = schema(Settings.load())
-    pending = database.pending()
-    for step in pending:
-        typer.echo(f"missing {step}")
-    typer.echo(database.state())
-    raise typer.Exit(1 if pending else 0)
-
-
-@migrate.command("new")
-def migrate_new(
-    message: Annotated[str, typer.Argument(help="What it does, as in 'add sessions'.")],
-) -> None:
-    """Write an empty migration, numbered after the last, and print its path."""
-    from ..adapters.schema import new_migration
-
-    typer.echo(new_migration(message))
-
-
-@cli.command()
-def check(
-    *,
-    timeout: Annotated[int, typer.Option(min=0, help="Seconds to wait for a worker.")] = 10,
-) -> None:
-    """Ask every part for a sign of life: database, broker, and a worker by way of both."""
-    asyncio.run(_check(Settings.load(), timeout))
-
-
-async def _check(settings: Settings, seconds: int) -> None:
-    from ..bootstrap import running
-
-    async with running(settings, "cli") as app:
-        faults = await app.service.faults()
-        for name, fault in faults.items():
-            typer.echo(f"{name:9} {fault or 'ok'}")
-        if any(faults.values()):
-            raise Unavailable("no task was sent: the services above come first")
-        asked = time.monotonic()
-        check = await app.service.ask()
-        while not check.answered_at:
-            if time.monotonic() - asked > seconds:
-                raise Unavailable(f"no worker answered check {check.id} within {seconds} s")
-            await asyncio.sleep(POLL_SECONDS)
-            check = await app.service.read(check.id)
-        took = (check.answered_at - check.asked_at).total_seconds()
-        typer.echo(f"worker    ok, {check.answered_by} answered after {took * 1000:.0f} ms")
+    raise typer.Exit(1 if pending and action == "status" else 0)
 
 
 @config.command("show")
@@ -208,30 +152,17 @@ def version() -> None:
 
 @cli.command()
 def shell() -> None:
-    """Open a Python prompt with `service`, `settings`, and `run(…)` for what is awaited."""
+    """Open a Python prompt with `service`, `upkeep`, and `run(…)` to await."""
     import code
 
-    from ..bootstrap import running
-
-    settings = Settings.load()
-    with asyncio.Runner() as runner:
-        app = running(settings, "shell")
-        names = {
-            "settings": settings,
-            "service": runner.run(app.__aenter__()).service,
-            "run": runner.run,
-        }
-        banner = f"{about().name} {about().version}. Here: {', '.join(names)}."
-        try:
-            code.interact(f"{banner} As in: run(service.faults())", local=names, exitmsg="")
-        finally:
-            runner.run(app.__aexit__(None, None, None))
+    with opened() as (runner, app):
+        names = {"service": app.service, "upkeep": app.upkeep, "run": runner.run}
+        banner = f"{about().name} {about().version}. As in: run(upkeep.faults())"
+        code.interact(banner, local=names, exitmsg="")
 
 
-def _end_at_once_when_told() -> None:
+def _run(module: str, process: str) -> None:
     """SIGTERM is an order to end well also while a process still loads; later it listens itself."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-
-
-def _exit(process: Callable[[Settings], int]) -> None:
-    raise typer.Exit(process(Settings.load()))
+    run = getattr(import_module(f"{__package__}.{module}"), process)
+    raise typer.Exit(run(Settings.load()))

@@ -13,11 +13,11 @@ from celery.schedules import crontab
 from ..about import about
 from ..bootstrap import App, running
 from ..errors import Unavailable
-from ..service import CLEANUP
 from ..settings import Settings
 from ..telemetry.logs import configure_logs
 from ..telemetry.metrics import Metrics
 from ..telemetry.probes import serve_probes
+from ..upkeep import CLEANUP
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Scheduler:
         self._ticked_at = now()
         try:
             if await self._leads(app):
-                self._metrics.swept.inc(await app.service.sweep())
+                self._metrics.swept.inc(await app.upkeep.sweep())
                 await self._start_due(app)
         except Unavailable as error:
             if self._reached:

@@ -1,21 +1,17 @@
 """The worker: Celery brings tasks, one event loop per process does them.
 
-Tasks wait far more than they work, so each is a thread that blocks on a coroutine of that one loop,
-where the connection pools live too.
+Tasks wait far more than they work, so each is a coroutine of that one loop, where the connection
+pools live too.
 """
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
 from typing import Any, TypeVar
-from uuid import UUID
 
 from celery import Celery, signals
 from celery.apps.worker import Worker as CeleryWorker
@@ -23,13 +19,17 @@ from celery.exceptions import CPendingDeprecationWarning, Reject, SecurityWarnin
 from celery.worker import state
 
 from ..about import about
-from ..bootstrap import running, worker_celery
+from ..adapters.processes import BEAT_SECONDS
+from ..bootstrap import App, engine, running, worker_celery
+from ..engine import Engine
 from ..errors import Unavailable
-from ..service import ANSWER, CLEANUP, Service
+from ..service import ADVANCE
 from ..settings import Settings
 from ..telemetry.logs import configure_logs
 from ..telemetry.metrics import Metrics
 from ..telemetry.probes import serve_probes
+from ..upkeep import CLEANUP, Upkeep
+from .pool import Act, make_pool
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,16 +47,19 @@ def work(settings: Settings) -> int:
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # tasks outlive a lost connection
     metrics = Metrics(settings, "worker")
     app = worker_celery(settings)
-    with Loop(settings) as loop:
+    with Loop(settings, metrics) as loop:
         serve_probes(settings.metrics_port, metrics=metrics, health=loop.health)
         register(app, loop, metrics)
         worker = Worker(
             app=app, quiet=True, without_gossip=True, without_heartbeat=True, without_mingle=True
         )
-        worker.on_stop_signal = lambda: loop.cancel_after(settings.shutdown_grace)
+        worker.pool_cls.acknowledges_at_once = worker.use_eventloop
+        worker.on_stop_signal = lambda: loop.drain(settings.shutdown_grace)
         log.info("worker started", extra={"concurrency": settings.worker_concurrency})
         loop.wait_for_backing()
+        loop.start_heart()
         worker.start()
+        loop.stop_heart()
         log.info("worker stopped")
     return int(worker.exitcode or 0)
 
@@ -76,49 +79,87 @@ class Worker(CeleryWorker):  # type: ignore[misc]
 
 
 class Loop:
-    """The event loop, in a thread of its own, and the service that lives on it."""
+    """The event loop, in a thread of its own, with the engine and the heart that beat on it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
-        self._app = running(settings, "worker")
+        self._opened = running(settings, "worker")
         self._in_flight: set[asyncio.Task[Any]] = set()
-        self.service: Service
+        self._app: App
+        self.engine: Engine
 
     def __enter__(self) -> "Loop":
         self._thread.start()
-        self.service = self.run(self._app.__aenter__()).service
+        self._app = self.run(self._opened.__aenter__())
+        self.engine = engine(self._settings, self._app, on_step=self._metrics.note_step)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self._app.__aexit__(None, None, None))
+        self.run(self._opened.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    @property
+    def upkeep(self) -> Upkeep:
+        return self._app.upkeep
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def run_task(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Like `run`, for work that `cancel_after` may end."""
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Work that `drain` may end; from any thread."""
 
-        async def tracked() -> T:
-            task = asyncio.ensure_future(coroutine)
+        def spawned() -> None:
+            task = self._loop.create_task(coroutine)
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
-            return await task
 
-        return self.run(tracked())
+        self._loop.call_soon_threadsafe(spawned)
+
+    def finish(self) -> None:
+        """Once all that was spawned has ended."""
+
+        async def ended() -> None:
+            while self._in_flight:
+                await asyncio.wait(self._in_flight)
+
+        self.run(ended())
 
     def wait_for_backing(self) -> None:
         """Until everything answers and is migrated; SIGTERM ends the wait."""
         said = False
-        while faults := self.run(self.service.broken()):
+        while faults := self.run(self.upkeep.broken()):
             if not said:
                 log.warning("worker waits for a backing service", extra=faults)
             said = True
             time.sleep(RETRY_SECONDS)
 
-    def cancel_after(self, seconds: float) -> None:
+    def start_heart(self) -> None:
+        """From here on this process may hold leases."""
+        self.run(self._app.processes.beat())
+        self._heart = asyncio.run_coroutine_threadsafe(self._beat(), self._loop)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._app.processes.beat()
+                await self.engine.tidy()
+            except Unavailable as error:
+                log.warning("worker missed a beat", extra={"error": str(error)})
+
+    def stop_heart(self) -> None:
+        self._heart.cancel()
+
+    def drain(self, seconds: float) -> None:
+        """Each session ends with the step in flight; what takes longer is handed back."""
+        self.engine.draining = True
+        self._cancel_after(seconds)
+
+    def _cancel_after(self, seconds: float) -> None:
         def cancel() -> None:
             for task in self._in_flight:
                 task.cancel()
@@ -134,16 +175,17 @@ class Loop:
 
 def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
     """The tasks by name. A new use case of the worker is one more line here."""
-    me = f"{socket.gethostname()}:{os.getpid()}"
+    acts: dict[str, Act] = {}
+    app.conf.worker_pool = make_pool(acts, spawn=loop.spawn, finish=loop.finish)
 
-    def task(name: str, act: Callable[..., Coroutine[Any, Any, object]]) -> None:
-        def run(**arguments: str) -> None:
+    def task(name: str, act: Act) -> None:
+        async def run(**arguments: str) -> None:
             started = time.perf_counter()
             outcome = "failed"
             try:
-                loop.run_task(act(**arguments))
+                await act(**arguments)
                 outcome = "done"
-            except CancelledError:
+            except asyncio.CancelledError:
                 outcome = "handed back"
                 log.warning("task handed back", extra={"task": name, **arguments})
                 raise Reject(requeue=True) from None
@@ -158,10 +200,16 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
                 metrics.tasks.labels(name, outcome).inc()
                 metrics.task_seconds.labels(name).observe(time.perf_counter() - started)
 
-        app.task(run, name=name)
+        acts[name] = run
+        app.task(_stand_in, name=name)
 
-    task(ANSWER, lambda check_id: loop.service.answer(UUID(check_id), by=me))
-    task(CLEANUP, loop.service.cleanup)
+    task(ADVANCE, loop.engine.advance)
+    task(CLEANUP, loop.upkeep.cleanup)
+
+
+def _stand_in(**_: str) -> None:
+    """Celery wants a function by the name; its pool runs what the name stands for there."""
+    raise NotImplementedError
 
 
 def _keep_our_logs(**_: object) -> None:

@@ -16,7 +16,7 @@ from ..settings import Settings
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 # Libraries that say at INFO what we say ourselves, or say it to everyone at every step.
-QUIET = ("alembic", "celery", "httpx", "kombu", "pgmq", "psycopg.pool", "uvicorn")
+QUIET = ("alembic", "celery", "httpx2", "kombu", "pgmq", "psycopg.pool", "uvicorn")
 
 
 def configure_logs(settings: Settings, process: str) -> None:

@@ -6,21 +6,25 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
 
 from ...about import about
-from ...bootstrap import App, running
+from ...bootstrap import running
 from ...errors import AppError
 from ...service import Service
 from ...settings import Settings
 from ...telemetry.logs import configure_logs
 from ...telemetry.metrics import Metrics
+from ...upkeep import Upkeep
+from .chat import router as chat
+from .limits import BodyLimit
 from .observe import Observe
 from .problems import answer_problems, describe_problems
-from .routes import router
+from .routes import router as probes
+from .stream import Stopping
 
 log = logging.getLogger(__name__)
 
@@ -29,17 +33,27 @@ class State(TypedDict):
     """What a request finds in `request.state`."""
 
     service: Service
+    upkeep: Upkeep
+    stopping: Stopping
+
+
+class Parts(Protocol):
+    """What this process needs of an App."""
+
+    @property
+    def upkeep(self) -> Upkeep: ...
 
 
 def create_app(
-    settings: Settings, *, parts: AbstractAsyncContextManager[App] | None = None
+    settings: Settings, *, parts: AbstractAsyncContextManager[Parts] | None = None
 ) -> FastAPI:
     """The application; a test may hand it other parts."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with parts or running(settings, "web") as opened:
-            yield {"service": opened.service}
+            upkeep, service = opened.upkeep, opened.upkeep.service
+            yield {"service": service, "upkeep": upkeep, "stopping": Stopping(service.live)}
 
     app = FastAPI(
         title=about().name,
@@ -49,11 +63,21 @@ def create_app(
         redirect_slashes=False,  # a redirect would be built from whatever Host was sent
     )
     app.state.metrics = metrics = Metrics(settings, "web")
-    app.include_router(router)
+    app.include_router(probes)
+    app.include_router(chat)
+    app.add_middleware(BodyLimit)
     app.add_middleware(Observe, metrics=metrics)
     answer_problems(app)
     describe_problems(app)
     return app
+
+
+class Server(uvicorn.Server):
+    """Ends first what would never end by itself: uvicorn waits for every request in flight."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state["stopping"].begin()
+        await super().shutdown(sockets)
 
 
 def serve(settings: Settings) -> int:
@@ -67,7 +91,7 @@ def serve(settings: Settings) -> int:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Before uvicorn listens for it, and after, when it raises it again: exit 0 all the same.
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
@@ -81,7 +105,7 @@ def _bind(port: int) -> socket.socket:
     """A listening socket on every interface, IPv6 too where the machine has it."""
     try:
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-        return socket.create_server(
+        listener = socket.create_server(
             ("", port), family=family, dualstack_ipv6=family == socket.AF_INET6, backlog=2048
         )
     except OSError as error:
@@ -89,3 +113,5 @@ def _bind(port: int) -> socket.socket:
             "is taken" if error.errno == errno.EADDRINUSE else f"can't be bound ({error.strerror})"
         )
         raise AppError(f"PORT={port} {why}: stop what uses it, or choose another") from error
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on: 40 ms between a head and its body.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listener.detach())

@@ -33,7 +33,7 @@ class Observe:
         started = time.perf_counter()
         method = scope["method"] if scope["method"] in METHODS else "other"
         if method == "HEAD":  # as GET; the server leaves the body out
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", "is_head": True}
         given = Headers(scope=scope).get("x-request-id", "")
         rid = given if ACCEPTED_ID.fullmatch(given) else uuid4().hex
         token = request_id.set(rid)

@@ -16,7 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Fault(BaseModel):
-    where: str = Field(examples=["path.check_id"])
+    where: str = Field(examples=["path.session_id"])
     what: str = Field(examples=["Input should be a valid UUID"])
 
 
@@ -67,7 +67,7 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = [Fault(where=".".join(map(str, e["loc"])), what=e["msg"]) for e in error.errors()]
+        faults = [Fault(where=_where(e["loc"]), what=e["msg"]) for e in error.errors()]
         return problem(
             422, "the request does not fit the OpenAPI document at /openapi.json", faults=faults
         )
@@ -75,6 +75,11 @@ def answer_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _(_: Request, error: Exception) -> JSONResponse:  # the server logs it, once
         return problem(500, "the fault is ours and has been logged")
+
+
+def _where(loc: tuple[str | int, ...]) -> str:
+    """Names of the client's own choice are in it."""
+    return ".".join(map(str, loc))[:PATH_LENGTH]
 
 
 def problem(

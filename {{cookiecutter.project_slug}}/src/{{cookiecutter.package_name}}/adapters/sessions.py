@@ -1,0 +1,272 @@
+"""Sessions in PostgreSQL: rows that any process may take up, and the events that made them.
+
+Every change is one statement, fenced by the place it continues from, so that of two writers one
+wins and the other looks again. What a worker appends is fenced by its lease as well.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.errors import UniqueViolation
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from ..agent.events import SCHEMA, AnyEvent, UserSpoke, read, version
+from ..agent.ports import Stored, Summary
+from ..agent.session import Status, Thread
+from .commits import Commit, commits
+from .postgres import Postgres
+from .together import Together
+
+TITLE_LENGTH = 80
+FREE = "coalesce(lease_owner, 0) <> ALL (array(SELECT id FROM processes))"
+"""A lease is worth as much as its process; the row of a dead one is deleted. No join, which a
+statement that had to wait for the row would not do again: so two would claim it."""
+
+_THREAD = """SELECT s.id::text, s.seq, s.base, s.lane, s.status,
+    array(SELECT e.version FROM events e WHERE e.session_id = s.id AND e.seq > s.base
+        ORDER BY e.seq) AS versions,
+    array(SELECT e.data::text FROM events e WHERE e.session_id = s.id AND e.seq > s.base
+        ORDER BY e.seq) AS events
+FROM """
+_STORED = "SELECT seq, version, key, data::text FROM events"
+_SUMMARY = """SELECT id::text, agent, status, title, prompt, lane, tokens, cost, created_at,
+    updated_at, metadata FROM sessions """
+CLAIM = f"""WITH s AS (
+    UPDATE sessions s SET lease_owner = w.owner, attempts = attempts + 1, dispatches = 0
+    FROM unnest(%(ids)s::uuid[], %(owners)s::bigint[]) AS w(id, owner)
+    WHERE s.id = w.id AND status = 'ready' AND schema <= {SCHEMA} AND {FREE}
+        AND (wake_at IS NULL OR wake_at <= now())
+    RETURNING s.*
+) {_THREAD} s"""
+APPEND = f"""WITH moved AS (
+    UPDATE sessions SET seq = seq + %(count)s, status = %(status)s, wake_at = %(wake_at)s,
+        title = CASE WHEN title = '' THEN %(title)s ELSE title END, attempts = 0,
+        dispatched_at = now(), dispatches = 0, updated_at = now(), schema = {SCHEMA}
+    WHERE id = %(id)s AND seq = %(seq)s RETURNING id
+)
+INSERT INTO events (session_id, seq, version, key, data)
+SELECT id, %(seq)s + n, v, CASE WHEN n = 1 THEN %(key)s END, d
+FROM moved, unnest(%(versions)s::int[], %(events)s::jsonb[]) WITH ORDINALITY AS e(v, d, n)
+RETURNING seq"""
+STALE = f"""UPDATE sessions
+SET dispatched_at = now(), dispatches = dispatches + 1, lease_owner = NULL
+WHERE id IN (
+    SELECT id FROM sessions WHERE status = 'ready' AND (wake_at IS NULL OR wake_at <= now())
+        AND {FREE} AND (lease_owner IS NOT NULL OR wake_at > dispatched_at
+            OR dispatched_at < now() - interval '5 s' * 2 ^ least(dispatches, 6))
+    ORDER BY dispatched_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) RETURNING id::text, lane"""
+
+
+class PostgresSessions:
+    def __init__(self, database: Postgres) -> None:
+        self._database = database
+        self._commits = commits(database)
+        self._claims = Together(self._claim)
+
+    async def start(
+        self,
+        thread: Thread,
+        events: Sequence[AnyEvent],
+        *,
+        metadata: dict[str, Any],
+        parent: str | None = None,
+    ) -> None:
+        session = thread.session
+        await self._database.rows(
+            f"""WITH s AS (
+                INSERT INTO sessions (id, agent, prompt, title, metadata, parent, lane, schema,
+                    status, seq, base, tokens, cost)
+                VALUES (%(id)s, %(agent)s, %(prompt)s, %(title)s, %(metadata)s, %(parent)s,
+                    %(lane)s, {SCHEMA}, %(status)s, %(count)s, %(base)s, %(tokens)s, %(cost)s)
+            )
+            INSERT INTO events (session_id, seq, version, data)
+            SELECT %(id)s, n, v, d
+            FROM unnest(%(versions)s::int[], %(events)s::jsonb[]) WITH ORDINALITY AS e(v, d, n)""",
+            agent=session.agent,
+            prompt=session.prompt,
+            metadata=Jsonb(metadata),
+            parent=parent,
+            lane=thread.lane,
+            base=thread.base,
+            tokens=session.usage.tokens,
+            cost=session.usage.cost,
+            **_appended(thread, events),
+        )
+
+    async def load(self, session_id: str) -> Thread | None:
+        return await self._thread(f"{_THREAD} sessions s WHERE id = %(id)s", id=session_id)
+
+    async def held(self, session_id: str, *, owner: int) -> Thread | None:
+        sql = f"{_THREAD} sessions s WHERE id = %(id)s AND lease_owner = %(owner)s"
+        return await self._thread(sql, id=session_id, owner=owner)
+
+    async def claim(self, session_id: str, *, owner: int) -> Thread | None:
+        row = await self._claims.add((session_id, owner))
+        if row is None:
+            return None
+        thread = _thread(row)
+        if thread.seq == row["seq"]:
+            return thread
+        return await self.held(session_id, owner=owner)  # its events were read a moment too early
+
+    async def _claim(self, wanted: Sequence[tuple[str, int]]) -> list[DictRow | None]:
+        ids, owners = zip(*wanted, strict=True)
+        rows = await self._database.rows(CLAIM, ids=list(ids), owners=list(owners))
+        won = {row["id"]: row for row in rows}
+        return [won.pop(session_id, None) for session_id in ids]
+
+    async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
+        after = thread.after(*events)
+        try:
+            rows = await self._database.rows(
+                APPEND, key=key, seq=thread.seq, **_appended(after, events)
+            )
+        except UniqueViolation:  # of the key: said already
+            return False
+        return bool(rows)
+
+    async def commit(
+        self,
+        after: Thread,
+        events: Sequence[AnyEvent],
+        *,
+        owner: int,
+        release: bool,
+        wake_at: datetime | None = None,
+    ) -> bool:
+        seq = after.seq - len(events)
+        row = {
+            "id": after.id,
+            "seq": seq,
+            "owner": owner,
+            "count": len(events),
+            "status": after.session.status,
+            "base": after.base,
+            "wake_at": wake_at or _expiry(after),
+            "tokens": after.session.usage.tokens,
+            "cost": after.session.usage.cost,
+            "release": release,
+        }
+        written = [
+            (place, version(event.kind), event.model_dump_json())
+            for place, event in enumerate(events, seq + 1)
+        ]
+        return await self._commits.add(Commit(row, written))
+
+    async def release(self, session_id: str, *, owner: int, wake_in: timedelta) -> None:
+        await self._database.rows(
+            """UPDATE sessions SET lease_owner = NULL, wake_at = now() + %(wake_in)s,
+                dispatched_at = 'epoch'
+            WHERE id = %(id)s AND lease_owner = %(owner)s""",
+            id=session_id,
+            owner=owner,
+            wake_in=wake_in,
+        )
+
+    async def claim_stale(self, *, limit: int) -> list[tuple[str, str]]:
+        rows = await self._database.rows(STALE, limit=limit)
+        return [(row["id"], row["lane"]) for row in rows]
+
+    async def claim_overdue(self, *, limit: int) -> list[str]:
+        sql = """SELECT id::text FROM sessions WHERE status = 'waiting' AND wake_at <= now()
+            ORDER BY wake_at LIMIT %(limit)s"""
+        return [row["id"] for row in await self._database.rows(sql, limit=limit)]
+
+    async def claim_poisonous(self, *, attempts: int, limit: int) -> list[str]:
+        sql = f"""SELECT id::text FROM sessions
+            WHERE status = 'ready' AND attempts >= %(attempts)s AND {FREE} LIMIT %(limit)s"""
+        rows = await self._database.rows(sql, attempts=attempts, limit=limit)
+        return [row["id"] for row in rows]
+
+    async def _thread(self, sql: str, **values: object) -> Thread | None:
+        rows = await self._database.rows(sql, **values)
+        return _thread(rows[0]) if rows else None
+
+    async def find(self, session_id: str, key: str) -> Stored | None:
+        sql = f"{_STORED} WHERE session_id = %(id)s AND key = %(key)s"
+        rows = await self._database.rows(sql, id=session_id, key=key)
+        return _stored(rows[0]) if rows else None
+
+    async def events(self, session_id: str, *, after: int, limit: int) -> list[Stored]:
+        sql = f"""{_STORED} WHERE session_id = %(id)s AND seq > %(after)s
+            ORDER BY seq LIMIT %(limit)s"""
+        rows = await self._database.rows(sql, id=session_id, after=after, limit=limit)
+        return [_stored(row) for row in rows]
+
+    async def summary(self, session_id: str) -> Summary | None:
+        rows = await self._database.rows(f"{_SUMMARY} WHERE id = %(id)s", id=session_id)
+        return Summary(**rows[0]) if rows else None
+
+    async def list(
+        self,
+        *,
+        status: Status | None,
+        agent: str | None,
+        before: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Summary]:
+        wanted = {
+            "status = %(status)s": status,
+            "agent = %(agent)s": agent,
+            "(created_at, id) < (%(at)s, %(id)s)": before,
+        }
+        where = " AND ".join(sql for sql, value in wanted.items() if value) or "true"
+        at, session_id = before or (None, None)
+        rows = await self._database.rows(
+            f"{_SUMMARY} WHERE {where} ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+            status=status,
+            agent=agent,
+            at=at,
+            id=session_id,
+            limit=limit,
+        )
+        return [Summary(**row) for row in rows]
+
+    async def delete(self, session_id: str) -> bool:
+        return bool(await self._delete("id = %(id)s", id=session_id))
+
+    async def forget(self, *, older_than: timedelta) -> int:
+        old = """created_at < now() - %(age)s AND updated_at < now() - %(age)s
+            AND status <> 'ready'"""
+        return await self._delete(old, age=older_than)
+
+    async def _delete(self, which: str, **values: object) -> int:
+        """How many sessions, with all that belongs to them."""
+        rows = await self._database.rows(
+            f"""WITH gone AS (DELETE FROM sessions WHERE {which} RETURNING id),
+                events AS (DELETE FROM events e USING gone WHERE e.session_id = gone.id),
+                effects AS (DELETE FROM effects f USING gone WHERE f.session_id = gone.id)
+            SELECT count(*) AS count FROM gone""",
+            **values,
+        )
+        return int(rows[0]["count"])
+
+
+def _appended(after: Thread, events: Sequence[AnyEvent]) -> dict[str, Any]:
+    said = next((event.text for event in events if isinstance(event, UserSpoke)), "")
+    return {
+        "id": after.id,
+        "count": len(events),
+        "status": after.session.status,
+        "wake_at": _expiry(after),
+        "title": " ".join(said.split())[:TITLE_LENGTH],
+        "versions": [version(event.kind) for event in events],
+        "events": [event.model_dump_json() for event in events],
+    }
+
+
+def _thread(row: DictRow) -> Thread:
+    events = (read(*stored) for stored in zip(row["events"], row["versions"], strict=True))
+    return Thread.of(row["id"], events, base=row["base"], lane=row["lane"])
+
+
+def _stored(row: DictRow) -> Stored:
+    return Stored(row["seq"], read(row["data"], row["version"]), row["key"])
+
+
+def _expiry(after: Thread) -> datetime | None:
+    """When the first of the decisions that a session waits for is overdue."""
+    return min((o.expires_at for o in after.session.pending if o.expires_at), default=None)

@@ -1,0 +1,116 @@
+"""What one who talks with a session is told of it, in the order in which it happens.
+
+What the model says streams as news, which may get lost; what it has said is told from the store.
+"""
+
+import re
+from time import monotonic
+
+import typer
+
+from ...about import about
+from ...agent import events as e
+from ...agent.ports import Stored, Watch
+from ...agent.session import Thread
+from ...errors import Unavailable
+from ...upkeep import Upkeep
+from . import BY
+from .story import events_of, plain, told
+
+LOOK_SECONDS = 1.0
+SILENCE_SECONDS = 5.0
+NOTED = re.compile("user_|model_failed|tool_(?!started)|person_|decision_|session_(?!started)")
+
+
+class Conversation:
+    def __init__(self, upkeep: Upkeep, *, patient: bool, silence: float = SILENCE_SECONDS) -> None:
+        """Patient: waits for a worker where none lives; else that is an error."""
+        self.id = ""
+        self._upkeep = upkeep
+        self._service = upkeep.service
+        self._patient = patient
+        self._silence = silence
+        self._seen = 0
+        self._own: set[int] = set()
+        self._streamed = ""
+        self._said = ""
+        self._heard_at = monotonic()
+
+    async def begin(self, session_id: str | None, agent: str | None) -> None:
+        """With what was said last, where the session is not new."""
+        if not session_id:
+            self.id = await self._service.start(agent=agent)
+            return
+        for exchange in (await self._service.history(session_id))[-1:]:
+            typer.echo(f"> {plain(exchange.message)}\n{plain(exchange.response or '')}")
+        self.id = session_id
+        self._seen = (await self._service.thread(session_id)).seq
+
+    async def say(self, text: str) -> None:
+        self._own.add(await self._service.say(self.id, text))
+
+    async def decide(
+        self, request_id: str, *, approved: bool, comment: str = "", answer: str | None = None
+    ) -> None:
+        await self._service.decide(
+            self.id, request_id, approved=approved, by=BY, comment=comment, answer=answer
+        )
+
+    async def follow(self) -> Thread:
+        """Tells what happens until the session waits for a person."""
+        self._heard_at = monotonic()
+        async with self._service.live.watch(self.id) as watch:
+            while True:
+                thread = await self._service.thread(self.id)
+                async for stored in events_of(self._service, self.id, after=self._seen):
+                    self._heard_at, self._seen = monotonic(), stored.seq
+                    self._show(stored)
+                if self._seen > thread.seq:
+                    continue
+                if thread.session.status != "ready":
+                    return thread
+                await self._listen(watch)
+
+    async def _listen(self, watch: Watch) -> None:
+        """Until there is something new in the store, or it is time to look."""
+        while news := await watch.next(LOOK_SECONDS):
+            if not news.text:
+                return
+            self._heard_at = monotonic()
+            self._streamed += (text := plain(news.text))
+            typer.echo(text, nl=False)
+        if monotonic() - self._heard_at > self._silence and not await self._upkeep.workers():
+            missing = f"no worker is alive to answer: start one with `{about().slug} up`"
+            if not self._patient:
+                raise Unavailable(f"{missing}; the message is kept")
+            self._note(f"{missing}; this goes on by itself then")
+            self._silence = float("inf")
+
+    def _show(self, stored: Stored) -> None:
+        match event := stored.event:
+            case e.ModelAnswered(purpose="think"):
+                self._complete(event.text)
+            case e.AgentAnswered() if event.text != self._said:
+                self._complete(event.text)
+            case e.UserSpoke() if stored.seq in self._own:
+                return
+            case e.ToolRequested() if event.permission != "auto":
+                return  # it is shown where the person is asked
+            case _ if NOTED.match(event.kind):
+                self._note(f"· {event.kind.replace('_', ' ')}: {told(event)}")
+
+    def _complete(self, text: str) -> None:
+        """What has not come as news yet; all of it, where some of that got lost."""
+        self._said, text, streamed = text, plain(text), self._streamed
+        if not text.startswith(streamed):
+            typer.echo()
+            streamed = ""
+        if text:
+            typer.echo(text.removeprefix(streamed))
+        self._streamed = ""
+
+    def _note(self, text: str) -> None:
+        if self._streamed:
+            typer.echo()
+            self._streamed = ""
+        typer.echo(text, err=True)

@@ -1,0 +1,196 @@
+"""`sessions` and `approve`: see what agents do, and have a hand in it."""
+
+import json as json_
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...agent.events import Budget, version
+from ...agent.history import Exchange
+from ...agent.planning import outline
+from ...agent.ports import Stored, Summary
+from ...agent.session import EMPTY, Session, Status, Thread, fold
+from ...errors import AppError
+from ...service import Service
+from . import BY, AsJson, SessionId, as_json, run
+from .story import asked, events_of, line, plain, told
+
+if TYPE_CHECKING:
+    from ...bootstrap import App
+
+TITLE_LENGTH = 50
+HEADING = f"{'SESSION':36}  {'STATUS':9}  {'UPDATED':16}  {'TOKENS':>8}  {'COST':>9}  AGENT: TITLE"
+
+sessions = typer.Typer(no_args_is_help=True)
+
+Reason = Annotated[str, typer.Option(help="Kept with the session.")]
+
+
+@sessions.command("list")
+def list_(
+    *,
+    status: Annotated[Status | None, typer.Option(help="Only those.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only those of this agent.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    json: AsJson = False,
+) -> None:
+    """List sessions, the newest first."""
+
+    async def listed(app: "App") -> list[Summary]:
+        asked_for: dict[str, Any] = {"status": status, "agent": agent}
+        return await app.service.sessions.list(**asked_for, before=None, limit=limit + 1)
+
+    found = run(listed)
+    shown = found[:limit]
+    typer.echo(as_json(shown) if json else "\n".join([HEADING, *map(_row, shown)]))
+    if len(found) > limit:
+        typer.echo(f"there are more: --limit {limit} shows the newest {limit}", err=True)
+
+
+@sessions.command()
+def show(session: SessionId, *, json: AsJson = False) -> None:
+    """Show a session: its state, what it waits for, what was said."""
+
+    async def seen(app: "App") -> dict[str, Any]:
+        service = app.service
+        summary, history = await service.summary(session), await service.history(session)
+        state = (await service.thread(session)).session
+        return {"summary": summary, "state": state, "history": history}
+
+    found = run(seen)
+    typer.echo(as_json(found) if json else "\n".join(_lines(**found)))
+
+
+@sessions.command()
+def pause(session: SessionId, *, reason: Reason = "") -> None:
+    """Let no worker go on with a session until it is resumed."""
+    _done(run(lambda app: app.service.pause(session, by=BY, reason=reason)))
+
+
+@sessions.command()
+def resume(
+    session: SessionId,
+    *,
+    steps: Annotated[int, typer.Option(help="So many more for a message.")] = 0,
+    tokens: Annotated[int, typer.Option(help="So many more.")] = 0,
+    cost: Annotated[str, typer.Option(help="So many US dollars more, as in 0.50.")] = "0",
+    seconds: Annotated[int, typer.Option(help="So many more.")] = 0,
+) -> None:
+    """Let a paused session go on; raise its budget, where that is spent."""
+    more = _budget(steps=steps, tokens=tokens, cost=cost, seconds=seconds)
+    _done(run(lambda app: app.service.resume(session, by=BY, more=more)))
+
+
+@sessions.command()
+def cancel(session: SessionId, *, reason: Reason = "") -> None:
+    """End a session for good."""
+    _done(run(lambda app: app.service.cancel(session, by=BY, reason=reason)))
+
+
+@sessions.command()
+def fork(
+    session: SessionId,
+    *,
+    at: Annotated[
+        int | None, typer.Option(min=1, help="The last event it shares; `replay` numbers them.")
+    ] = None,
+) -> None:
+    """Begin another session that shares the events so far; prints its id."""
+    typer.echo(run(lambda app: app.service.fork(session, at=at)))
+
+
+@sessions.command()
+def replay(session: SessionId) -> None:
+    """Show a session event by event, and prove that they make what is stored of it."""
+    row, events = run(lambda app: _at_one_moment(app.service, session))
+    state = EMPTY
+    for stored in events:
+        state = fold(state, [stored.event])
+        if state.seq != stored.seq:
+            raise AppError(f"session {session} has lost its event {state.seq}")
+        kind = stored.event.kind
+        typer.echo(f"{stored.seq:4} {kind:18} {state.status:9} {told(stored.event)}")
+    kept = (row.status, row.tokens, row.cost)
+    made = (state.status, state.usage.tokens, state.usage.cost)
+    words = "{} with {} tokens and ${}"
+    if kept != made:
+        raise AppError(
+            f"session {session} is stored as {words.format(*kept)}, its events make it "
+            f"{words.format(*made)}: a fork of it is made of its events alone"
+        )
+    typer.echo(f"{len(events)} events make it {words.format(*made)}: as it is stored")
+
+
+@sessions.command()
+def export(session: SessionId) -> None:
+    """Print all events of a session, one JSON object a line."""
+
+    async def told_all(app: "App") -> None:
+        async for stored in events_of(app.service, session):
+            event = stored.event.model_dump(mode="json")
+            row = {"session": session, "seq": stored.seq, "version": version(event["kind"])}
+            typer.echo(json_.dumps(row | {"key": stored.key, "event": event}, ensure_ascii=False))
+
+    run(told_all)
+
+
+def approve(
+    session: SessionId,
+    request: Annotated[str, typer.Argument(help="Its number, as in c3; `sessions show` has it.")],
+    *,
+    deny: Annotated[bool, typer.Option("--deny", help="Say no.")] = False,
+    comment: Annotated[str, typer.Option(help="The agent reads it.")] = "",
+    answer: Annotated[str | None, typer.Option(help="To a question.")] = None,
+) -> None:
+    """Take the decision that a session waits for."""
+    if deny and answer is not None:
+        raise typer.BadParameter("--deny and --answer are two decisions: take one")
+    given: dict[str, Any] = {"approved": not deny, "comment": comment, "answer": answer}
+    _done(run(lambda app: app.service.decide(session, request, by=BY, **given)))
+
+
+async def _at_one_moment(service: Service, session_id: str) -> tuple[Summary, list[Stored]]:
+    """The row and the events, read again where the session went on meanwhile."""
+    while True:
+        row = await service.summary(session_id)
+        events = [stored async for stored in events_of(service, session_id)]
+        if row == await service.summary(session_id):
+            return row, events
+
+
+def _budget(**amounts: object) -> Budget:
+    from pydantic import ValidationError
+
+    try:
+        return Budget.model_validate(amounts)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise typer.BadParameter(f"--{wrong['loc'][0]} {wrong['input']}: {wrong['msg']}") from None
+
+
+def _row(known: Summary) -> str:
+    spent = f"{known.tokens:8}  {f'${known.cost:.4f}':>9}"
+    title = line(known.title, length=TITLE_LENGTH)
+    when = f"{known.updated_at:%Y-%m-%d %H:%M}"
+    return f"{known.id}  {known.status:9}  {when}  {spent}  {known.agent}: {title}"
+
+
+def _lines(summary: Summary, state: Session, history: list[Exchange]) -> list[str]:
+    why = f": {plain(state.paused)}" if state.paused else ""
+    spent = f"{state.usage.tokens} tokens, ${state.usage.cost:.4f}, {state.seconds:.1f} s"
+    lines = [
+        f"session  {summary.id}",
+        f"status   {state.status}{why}",
+        f"agent    {summary.agent}, prompt {summary.prompt}, lane {summary.lane}",
+        f"time     from {summary.created_at:%Y-%m-%d %H:%M} to {summary.updated_at:%Y-%m-%d %H:%M}",
+        f"spent    {spent}; {state.steps} steps for the last message",
+        *(f"plan     {task}" for task in plain(outline(state.plan)).splitlines()),
+        *(f"waits    for {asked(request)}" for request in state.pending),
+    ]
+    for exchange in history:
+        lines += ["", f"> {plain(exchange.message)}", plain(exchange.response or "")]
+    return lines
+
+
+def _done(thread: Thread) -> None:
+    typer.echo(f"session {thread.id} is {thread.session.status}")

@@ -1,0 +1,89 @@
+"""What goes into the chat routes: checked here, so that nothing unfit gets any further."""
+
+import json
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ...agent.events import Budget, storable
+
+METADATA_BYTES = 10_000
+METADATA_LEVELS = 10
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        msg = "it holds nothing but blanks"
+        raise ValueError(msg)
+    return text
+
+
+def _small(metadata: object) -> object:
+    """As it can be stored and read again: no NaN, no tower of brackets."""
+    if _levels(metadata) > METADATA_LEVELS:
+        msg = f"it is nested more than {METADATA_LEVELS} levels deep"
+        raise ValueError(msg)
+    metadata = storable(metadata)
+    size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
+    if size > METADATA_BYTES:
+        msg = f"it has {size} bytes as JSON, and {METADATA_BYTES} is the most"
+        raise ValueError(msg)
+    return metadata
+
+
+def _levels(value: object, above: int = 0) -> int:
+    """How deep it is nested; counted no further than matters."""
+    parts = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(parts, list) or above > METADATA_LEVELS:
+        return above
+    return max((_levels(part, above + 1) for part in parts), default=above + 1)
+
+
+Clean = BeforeValidator(storable)
+Text = Annotated[str, Field(min_length=1, max_length=100_000), Clean, AfterValidator(_not_blank)]
+Remark = Annotated[str, Field(max_length=10_000), Clean]
+Metadata = Annotated[dict[str, Any], BeforeValidator(_small)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Start(Body):
+    agent: Annotated[str | None, Field(max_length=64)] = None
+    """Which agent to talk to; without it, the one that AGENT names."""
+    metadata: Metadata = {}
+    """Whatever the caller wants to find again: at most 10 kB of JSON."""
+
+
+class Say(Body):
+    text: Text
+
+
+class Decide(Body):
+    approved: Annotated[bool, Field(strict=True)]
+    comment: Remark = ""
+    answer: Text | None = None
+    """What to tell the agent, where it asked a question."""
+
+
+class Reason(Body):
+    reason: Remark = ""
+
+
+class More(Body):
+    """What is added to the limits that the session has."""
+
+    steps: Annotated[int, Field(ge=0, le=10_000)] = 0
+    tokens: Annotated[int, Field(ge=0, le=10**9)] = 0
+    cost: Annotated[Decimal, Field(ge=0, le=10**6, decimal_places=6)] = Decimal(0)
+    seconds: Annotated[float, Field(ge=0, le=10**8)] = 0
+
+
+class Resume(Body):
+    more: More = More()
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(**dict(self.more))

@@ -1,0 +1,204 @@
+"""The HTTP API of sessions. Each route is a use case and its shape, nothing more."""
+
+from collections.abc import Callable
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import AfterValidator
+
+from ...agent.ports import Stored
+from ...agent.session import Status
+from . import bodies, shapes, stream
+from .prefer import PreferDep
+from .problems import responses
+from .routes import ServiceDep
+
+PREFIX = "/chat/sessions"
+LAST_PLACE = 2**31 - 1
+BODY = (400, 413, 422)
+router = APIRouter(prefix=PREFIX, tags=["chat"], responses=responses(500, 503))
+
+
+async def _session_id(session_id: UUID) -> str:
+    return str(session_id)
+
+
+async def _speaker() -> str:
+    """Who speaks, and so decides: everybody who can reach this door is the same."""
+    return "api"
+
+
+async def _stopping(request: Request) -> Callable[[], bool]:
+    """A HEAD request waits for nothing: it is over as soon as its headers are sent."""
+    if request.scope.get("is_head"):
+        return lambda: True
+    return cast("stream.Stopping", request.state.stopping)
+
+
+SessionId = Annotated[str, Depends(_session_id)]
+Speaker = Annotated[str, Depends(_speaker)]
+StoppingDep = Annotated[Callable[[], bool], Depends(_stopping)]
+RequestId = Annotated[str, Path(max_length=64)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+AgentName = Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]*$", max_length=64)]
+CursorText = Annotated[str, AfterValidator(shapes.Cursor.check)]
+Cursor = Annotated[CursorText | None, Query(max_length=200)]
+Place = Annotated[int, Query(ge=0, le=LAST_PLACE)]
+
+
+@router.post("", status_code=201, responses=responses(404, *BODY))
+async def start(
+    service: ServiceDep, response: Response, body: bodies.Start | None = None
+) -> shapes.Started:
+    """Start a session with an agent."""
+    body = body or bodies.Start()
+    session_id = await service.start(agent=body.agent, metadata=body.metadata)
+    return _started(session_id, response)
+
+
+@router.get("", responses=responses(422))
+async def sessions(
+    service: ServiceDep,
+    status: Status | None = None,
+    agent: AgentName = None,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> shapes.Sessions:
+    """The sessions, newest first, page by page."""
+    before = shapes.Cursor.read(cursor) if cursor else None
+    found = await service.sessions.list(status=status, agent=agent, before=before, limit=limit + 1)
+    page = found[:limit]
+    more = len(found) > limit
+    return shapes.Sessions(sessions=page, next=shapes.Cursor.of(page[-1]) if more else None)
+
+
+@router.get("/{session_id}", responses=responses(404, 422))
+async def state(service: ServiceDep, session_id: SessionId) -> shapes.State:
+    """What is known of a session."""
+    summary = await service.summary(session_id)
+    return shapes.State.of(summary, await service.thread(session_id))
+
+
+@router.delete("/{session_id}", status_code=204, responses=responses(404, 422))
+async def delete(service: ServiceDep, session_id: SessionId) -> None:
+    """Delete a session with all that belongs to it."""
+    await service.delete(session_id)
+
+
+@router.post(
+    "/{session_id}/messages",
+    responses=responses(404, 409, *BODY)
+    | {202: {"model": shapes.Told, "description": "Not answered yet; …/events tells when"}},
+)
+async def say(  # noqa: PLR0913
+    *,
+    service: ServiceDep,
+    stopping: StoppingDep,
+    response: Response,
+    session_id: SessionId,
+    body: bodies.Say,
+    prefer: PreferDep,
+    key: Key = None,
+) -> shapes.Told:
+    """Say something, and wait for what comes of it."""
+    seq = await service.say(session_id, body.text, key=key)
+    reply = await service.reply(session_id, seq, seconds=prefer.seconds, stopping=stopping)
+    if prefer.applied:
+        response.headers["Preference-Applied"] = prefer.applied
+    if prefer.at_once or not reply.is_settled:
+        response.status_code = 202
+        response.headers["Location"] = f"{PREFIX}/{session_id}"
+    return shapes.Told.of(reply)
+
+
+@router.get("/{session_id}/history", responses=responses(404, 422))
+async def history(service: ServiceDep, session_id: SessionId) -> shapes.History:
+    """What was said, and what came back: one entry an exchange, in order."""
+    return shapes.History(history=await service.history(session_id))
+
+
+@router.get(
+    "/{session_id}/events",
+    response_model=shapes.Events,
+    responses=responses(404, 422) | {200: {"content": stream.CONTENT}},
+)
+async def events(  # noqa: PLR0913
+    *,
+    service: ServiceDep,
+    stopping: StoppingDep,
+    request: Request,
+    session_id: SessionId,
+    after: Place = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    last_event_id: Annotated[int | None, Header(ge=0, le=LAST_PLACE)] = None,
+) -> Response:
+    """Every event after a place: a page of JSON, or a stream, as `Accept` wants it."""
+    if stream.MEDIA_TYPE not in request.headers.get("accept", ""):
+        return _page(await service.events(session_id, after=after, limit=limit + 1), limit)
+    await service.summary(session_id)
+    after = after if last_event_id is None else last_event_id
+    return stream.respond(service, session_id, after=after, stopping=stopping)
+
+
+@router.post("/{session_id}/approvals/{request_id}", responses=responses(404, 409, *BODY))
+async def decide(
+    service: ServiceDep,
+    session_id: SessionId,
+    request_id: RequestId,
+    body: bodies.Decide,
+    by: Speaker,
+) -> shapes.Standing:
+    """Approve or deny what the agent wants to do, or answer what it asks."""
+    thread = await service.decide(session_id, request_id, by=by, **dict(body))
+    return shapes.Standing.of(thread)
+
+
+@router.post("/{session_id}/pause", responses=responses(404, 409, *BODY))
+async def pause(
+    service: ServiceDep, session_id: SessionId, by: Speaker, body: bodies.Reason | None = None
+) -> shapes.Standing:
+    """Pause a session: what is being done is finished, nothing more is begun."""
+    reason = body.reason if body else ""
+    return shapes.Standing.of(await service.pause(session_id, by=by, reason=reason))
+
+
+@router.post("/{session_id}/resume", responses=responses(404, 409, *BODY))
+async def resume(
+    service: ServiceDep, session_id: SessionId, by: Speaker, body: bodies.Resume | None = None
+) -> shapes.Standing:
+    """Resume a paused session, with a bigger budget where that is spent."""
+    more = (body or bodies.Resume()).budget
+    return shapes.Standing.of(await service.resume(session_id, by=by, more=more))
+
+
+@router.post("/{session_id}/cancel", responses=responses(404, *BODY))
+async def cancel(
+    service: ServiceDep, session_id: SessionId, by: Speaker, body: bodies.Reason | None = None
+) -> shapes.Standing:
+    """End a session for good."""
+    reason = body.reason if body else ""
+    return shapes.Standing.of(await service.cancel(session_id, by=by, reason=reason))
+
+
+@router.post("/{session_id}/fork", status_code=201, responses=responses(404, 422))
+async def fork(
+    service: ServiceDep,
+    response: Response,
+    session_id: SessionId,
+    at: Annotated[int | None, Query(ge=1, le=LAST_PLACE)] = None,
+) -> shapes.Started:
+    """Start a session with the events of this one, up to there."""
+    return _started(await service.fork(session_id, at=at), response)
+
+
+def _started(session_id: str, response: Response) -> shapes.Started:
+    response.headers["Location"] = f"{PREFIX}/{session_id}"
+    return shapes.Started(session_id=session_id)
+
+
+def _page(found: list[Stored], limit: int) -> Response:
+    """Written as each event writes itself: a second model would only cost time."""
+    events = ",".join(map(shapes.placed, found[:limit]))
+    next_ = found[limit - 1].seq if len(found) > limit else "null"
+    return Response(f'{{"events":[{events}],"next":{next_}}}', media_type="application/json")

@@ -1,0 +1,86 @@
+"""What the service does unasked: find what was lost, forget what is old, know what is away."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from .agent import events as e
+from .agent.ports import Backing, Processes
+from .agent.session import Thread
+from .errors import Unavailable
+from .service import ADVANCE, Service
+
+log = logging.getLogger(__name__)
+
+CLEANUP = "sessions.cleanup"
+SWEEP_LIMIT = 500
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upkeep:
+    service: Service
+    processes: Processes
+    backing: Sequence[Backing]
+    retention: timedelta
+    ping_seconds: float = 5.0
+
+    async def sweep(self) -> int:
+        """Recover what a dead process, a lost message or a late person left; how many sessions."""
+        sessions, change = self.service.sessions, self.service.change
+        if buried := await self.processes.bury():
+            log.warning("dead processes buried", extra={"count": buried})
+        for session_id in await sessions.claim_poisonous(attempts=ATTEMPTS, limit=SWEEP_LIMIT):
+            log.error("session failed", extra={"session": session_id, "attempts": ATTEMPTS})
+            await change(session_id, self._poisoned)
+        for session_id in await sessions.claim_overdue(limit=SWEEP_LIMIT):
+            await change(session_id, self._overdue)
+        stale = await sessions.claim_stale(limit=SWEEP_LIMIT)
+        for session_id, lane in stale:
+            await self.service.queue.send(ADVANCE, lane=lane, session_id=session_id)
+        if stale:
+            log.warning("sessions queued again", extra={"count": len(stale)})
+        return len(stale)
+
+    async def cleanup(self) -> int:
+        forgotten = await self.service.sessions.forget(older_than=self.retention)
+        log.info("old sessions forgotten", extra={"count": forgotten})
+        return forgotten
+
+    async def faults(self) -> dict[str, str | None]:
+        """Every backing service by name, with its fault or None, each within the time limit."""
+
+        async def fault(backing: Backing) -> str | None:
+            try:
+                async with asyncio.timeout(self.ping_seconds):
+                    await backing.ping()
+            except TimeoutError:
+                return f"no answer within {self.ping_seconds:g} s"
+            except Unavailable as error:
+                return str(error)
+            return None
+
+        answers = await asyncio.gather(*map(fault, self.backing))
+        return dict(zip((backing.name for backing in self.backing), answers, strict=True))
+
+    async def broken(self) -> dict[str, str]:
+        """Only those with a fault."""
+        return {name: fault for name, fault in (await self.faults()).items() if fault}
+
+    async def workers(self) -> list[str]:
+        """The workers that live, as host:pid."""
+        return [p["name"] for p in await self.processes.alive() if p["kind"] == "worker"]
+
+    def _poisoned(self, _: Thread) -> list[e.AnyEvent]:
+        reason = f"begun {ATTEMPTS} times, and each time its worker ended without a result"
+        return [e.SessionFailed(at=self.service.clock(), reason=reason)]
+
+    def _overdue(self, thread: Thread) -> list[e.AnyEvent]:
+        now = self.service.clock()
+        return [
+            e.DecisionTimedOut(at=now, call_id=call.call.id)
+            for call in thread.session.pending
+            if call.expires_at and call.expires_at <= now
+        ]

@@ -1,0 +1,22 @@
+"""An agent of the tests' own, so that no test of the service leans on an agent of the product."""
+
+from {{ cookiecutter.package_name }}.agent.definition import Agent
+from {{ cookiecutter.package_name }}.agent.tools import tool
+from {{ cookiecutter.package_name }}.ledger import World
+
+
+@tool
+def act(number: int) -> str:
+    """Does something that needs nobody."""
+    return f"done {number}"
+
+
+@tool(permission="ask")
+def risk(number: int) -> str:
+    """Does something that a person has to agree to."""
+    return f"dared {number}"
+
+
+def agent(_: World) -> Agent:
+    prompts = {"v1": "You say what you hear."}
+    return Agent(name="echo", description="Echoes.", prompts=prompts, tools=(act, risk))

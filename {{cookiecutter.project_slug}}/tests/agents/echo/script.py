@@ -1,0 +1,13 @@
+"""Says what it hears; `act` and `risk` call the tool of that name first."""
+
+from {{ cookiecutter.package_name }}.agent.ports import Replied, Request, Result, Said, Wanted
+
+
+def script(request: Request) -> Replied:
+    told = [message for message in request.messages if isinstance(message, Said)]
+    last = request.messages[-1]
+    if isinstance(last, Result):
+        return Replied(f"so it is: {last.text}")
+    if told[-1].text in {"act", "risk"}:
+        return Replied("", (Wanted(told[-1].text, {"number": 1}),))
+    return Replied(f"I hear: {told[-1].text}")

@@ -1,0 +1,279 @@
+"""The store of sessions, on a real database."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from {{ cookiecutter.package_name }}.adapters.postgres import Postgres
+from {{ cookiecutter.package_name }}.adapters.processes import PostgresProcesses
+from {{ cookiecutter.package_name }}.adapters.sessions import PostgresSessions
+from {{ cookiecutter.package_name }}.agent import events as e
+from {{ cookiecutter.package_name }}.agent.session import Thread
+from {{ cookiecutter.package_name }}.errors import Unavailable
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+AGE = """UPDATE sessions
+    SET created_at = now() - interval '31 days', updated_at = now() - interval '31 days'"""
+ABOUT = {"kind": "worker", "release": "r", "lane": "default"}
+STARTED = e.SessionStarted(at=NOW, agent="release", prompt="v1")
+SPOKE = e.UserSpoke(at=NOW, text="hello")
+ANSWERED = e.AgentAnswered(at=NOW, text="hi")
+THOUGHT = e.ModelAnswered(at=NOW, seen=2, model="m", text="hi")
+
+
+class Store:
+    """The adapters as a worker has them, on one pool."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.database = Postgres(url, pool_size=4, application="store")
+        self.sessions = PostgresSessions(self.database)
+        self.process = self.another()
+
+    def another(self) -> PostgresProcesses:
+        return PostgresProcesses(self.database, self.url, application="store", about=ABOUT)
+
+    async def started(self, *events: e.AnyEvent) -> Thread:
+        thread = Thread.of(str(uuid4()), [STARTED, *events])
+        await self.sessions.start(thread, thread.events, metadata={})
+        return thread
+
+    async def commit(self, thread: Thread, *events: e.AnyEvent, owner: int) -> bool:
+        after = thread.after(THOUGHT, ANSWERED)
+        return await self.sessions.commit(after, events, owner=owner, release=True)
+
+
+def scenario(act: Callable[[Store], Awaitable[None]], url: str) -> None:
+    async def run() -> None:
+        store = Store(url)
+        await store.database.open()
+        try:
+            await act(store)
+        finally:
+            await store.process.close()
+            await store.database.close()
+
+    asyncio.run(run())
+
+
+def test_a_session_is_loaded_as_it_was_appended(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started()
+        assert await store.sessions.append(thread, SPOKE)
+        assert await store.sessions.load(thread.id) == thread.after(SPOKE)
+        stored = await store.sessions.events(thread.id, after=1, limit=10)
+        assert [(s.seq, s.event) for s in stored] == [(2, SPOKE)]
+        summary = await store.sessions.summary(thread.id)
+        assert summary
+        assert (summary.status, summary.title) == ("ready", "hello")
+        assert await store.sessions.load(str(uuid4())) is None
+
+    scenario(act, database_url)
+
+
+def test_of_two_writers_at_one_place_one_wins(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started()
+        won = await asyncio.gather(*(store.sessions.append(thread, SPOKE) for _ in range(8)))
+        assert sorted(won) == [False] * 7 + [True]
+
+    scenario(act, database_url)
+
+
+def test_24_messages_with_one_key_are_one_event(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started()
+
+        async def say() -> bool:
+            now = await store.sessions.load(thread.id)
+            assert now
+            return await store.sessions.append(now, SPOKE, key="webhook-7")
+
+        won = await asyncio.gather(*(say() for _ in range(24)))
+        assert won.count(True) == 1
+        found = await store.sessions.find(thread.id, "webhook-7")
+        assert found
+        assert found.seq == 2
+        assert len(await store.sessions.events(thread.id, after=0, limit=10)) == 2
+
+    scenario(act, database_url)
+
+
+def test_one_process_of_many_claims_and_only_its_commits_count(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+        mine, other = await store.process.beat(), store.another()
+        theirs = await other.beat()
+        owners = [mine, theirs] * 4
+        claims = await asyncio.gather(
+            *(store.sessions.claim(thread.id, owner=owner) for owner in owners)
+        )
+        (winner,) = [owner for owner, claim in zip(owners, claims, strict=True) if claim]
+        loser = theirs if winner == mine else mine
+        assert not await store.commit(thread, THOUGHT, ANSWERED, owner=loser)
+        assert await store.commit(thread, THOUGHT, ANSWERED, owner=winner)
+        assert not await store.commit(thread, THOUGHT, ANSWERED, owner=winner)
+        assert await store.sessions.load(thread.id) == thread.after(THOUGHT, ANSWERED)
+        assert await store.sessions.claim(thread.id, owner=mine) is None, "nothing is to do"
+        await other.close()
+
+    scenario(act, database_url)
+
+
+def test_commits_written_together_fail_each_for_itself(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        owner = await store.process.beat()
+        threads = [await store.started(SPOKE) for _ in range(100)]
+        for thread in threads[1:]:
+            await store.sessions.claim(thread.id, owner=owner)
+        done = await asyncio.gather(
+            *(store.commit(thread, THOUGHT, ANSWERED, owner=owner) for thread in threads)
+        )
+        assert done == [False] + [True] * 99
+        huge = ANSWERED.model_copy(update={"text": "\\u0000"})  # what no event is made with
+        object.__setattr__(huge, "text", "\0")
+        bad, good = threads[0], await store.started(SPOKE)
+        for thread in (bad, good):
+            await store.sessions.claim(thread.id, owner=owner)
+        results = await asyncio.gather(
+            store.commit(bad, huge, owner=owner),
+            store.commit(good, THOUGHT, ANSWERED, owner=owner),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], psycopg.DataError)
+        assert results[1] is True
+
+    scenario(act, database_url)
+
+
+@pytest.mark.factor("VI")
+def test_what_a_dead_process_held_is_free_as_soon_as_it_is_buried(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+        doomed = store.another()
+        owner = await doomed.beat()
+        assert await store.sessions.claim(thread.id, owner=owner)
+        assert await store.process.bury() == 0
+        assert await store.sessions.claim_stale(limit=10) == []
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND objid = %s",
+                [owner],
+            )
+        assert await store.process.bury() == 1
+        assert await store.sessions.claim_stale(limit=10) == [(thread.id, "default")]
+        me = await store.process.beat()
+        assert await store.sessions.claim(thread.id, owner=me)
+        assert not await store.commit(thread, ANSWERED, owner=owner)
+        with pytest.raises(Unavailable):
+            await doomed.beat()
+        assert await doomed.beat() != owner, "it lives after all, as another"
+        await doomed.close()
+
+    scenario(act, database_url)
+
+
+def test_a_process_that_vanished_with_its_host_is_buried_by_its_lease(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        owner = await store.process.beat()
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute("UPDATE processes SET lease_until = now() - interval '1 s'")
+        assert await store.process.bury() == 1
+        assert await store.process.beat() > owner
+
+    scenario(act, database_url)
+
+
+def test_stale_sessions_are_queued_again_after_longer_and_longer_waits(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+        assert await store.sessions.claim_stale(limit=10) == []
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            for wait in (6, 11, 21):
+                age = "UPDATE sessions SET dispatched_at = now() - make_interval(secs => %s)"
+                beside.execute(age, [wait - 2])
+                assert await store.sessions.claim_stale(limit=10) == []
+                beside.execute(age, [wait])
+                assert await store.sessions.claim_stale(limit=10) == [(thread.id, "default")]
+
+    scenario(act, database_url)
+
+
+def test_a_session_let_go_for_a_while_is_nobodys_until_then(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+        owner = await store.process.beat()
+        assert await store.sessions.claim(thread.id, owner=owner)
+        await store.sessions.release(thread.id, owner=owner, wake_in=timedelta(hours=1))
+        assert await store.sessions.claim(thread.id, owner=owner) is None
+        assert await store.sessions.claim_stale(limit=10) == []
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute("UPDATE sessions SET wake_at = now()")
+        assert await store.sessions.claim_stale(limit=10) == [(thread.id, "default")]
+        assert await store.sessions.claim(thread.id, owner=owner)
+
+    scenario(act, database_url)
+
+
+def test_a_session_of_a_newer_release_is_left_to_newer_workers(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+        owner = await store.process.beat()
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute("UPDATE sessions SET schema = %s", [e.SCHEMA + 1])
+        assert await store.sessions.claim(thread.id, owner=owner) is None
+
+    scenario(act, database_url)
+
+
+def test_a_compacted_session_is_loaded_from_its_last_summary(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        talk = [event for _ in range(20) for event in (SPOKE, ANSWERED)]
+        thread = await store.started(*talk, SPOKE)
+        owner = await store.process.beat()
+        claimed = await store.sessions.claim(thread.id, owner=owner)
+        assert claimed == thread
+        state = thread.session.model_dump(mode="json")
+        full = e.ContextCompacted(at=NOW, summary="talk", keep=3, state=state)
+        assert await store.sessions.commit(thread.after(full), [full], owner=owner, release=False)
+        held = await store.sessions.held(thread.id, owner=owner)
+        assert held
+        assert held == thread.after(full)
+        assert len(held.events) == 4
+        more: list[e.AnyEvent] = [THOUGHT, ANSWERED]
+        assert await store.sessions.commit(held.after(*more), more, owner=owner, release=True)
+        assert await store.sessions.load(thread.id) == held.after(*more)
+
+    scenario(act, database_url)
+
+
+def test_sessions_are_listed_newest_first_page_by_page(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        made = [(await store.started()).id for _ in range(5)]
+        first = await store.sessions.list(status=None, agent=None, before=None, limit=3)
+        last = (first[-1].created_at, first[-1].id)
+        rest = await store.sessions.list(status="idle", agent="release", before=last, limit=3)
+        assert [s.id for s in (*first, *rest)] == made[::-1]
+        assert await store.sessions.list(status="failed", agent=None, before=None, limit=3) == []
+
+    scenario(act, database_url)
+
+
+def test_deleted_and_forgotten_sessions_leave_nothing(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        deleted, old, busy = [await store.started(*said) for said in ([], [], [SPOKE])]
+        assert await store.sessions.delete(deleted.id)
+        assert not await store.sessions.delete(deleted.id)
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute(AGE)
+            assert await store.sessions.forget(older_than=timedelta(days=30)) == 1
+            left = beside.execute("SELECT DISTINCT session_id::text FROM events").fetchall()
+        assert left == [(busy.id,)]
+        assert await store.sessions.load(old.id) is None
+
+    scenario(act, database_url)

@@ -1,0 +1,196 @@
+"""Sessions through a real broker to real workers, some of which are stopped or killed."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from {{ cookiecutter.package_name }}.adapters.schema import Schema
+from {{ cookiecutter.package_name }}.bootstrap import running
+from {{ cookiecutter.package_name }}.settings import Settings
+
+from ..processes import Process, eventually
+from .conftest import Database
+
+Start = Callable[..., Process]
+SLOW = "scripted:echo?seconds=60"
+END_ALL_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+def say(settings: Settings, text: str = "hello") -> str:
+    """A message said as the web process takes it; the session's id."""
+
+    async def said() -> str:
+        async with running(settings, "test") as app:
+            session = await app.service.start()
+            await app.service.say(session, text)
+            return session
+
+    return asyncio.run(said())
+
+
+def status(database: Database, session: str) -> str:
+    row = database.execute("SELECT status FROM sessions WHERE id = %s", [session]).fetchone()
+    return str(row[0]) if row else "gone"
+
+
+def until(database: Database, session: str, wanted: str) -> None:
+    eventually(
+        lambda: status(database, session) == wanted,
+        f"session is {wanted}, not {status(database, session)}",
+    )
+
+
+def until_claimed(database: Database, session: str) -> None:
+    sql = "SELECT 1 FROM sessions WHERE id = %s AND lease_owner IS NOT NULL"
+    eventually(lambda: database.execute(sql, [session]).fetchone(), "a worker has it")
+
+
+def kinds(database: Database, session: str) -> list[str]:
+    sql = "SELECT data->>'kind' FROM events WHERE session_id = %s ORDER BY seq"
+    return [str(row[0]) for row in database.execute(sql, [session]).fetchall()]
+
+
+@pytest.mark.factor("IX")
+def test_a_worker_told_to_stop_finishes_its_step_and_exits_0(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    session = say(settings)
+    worker = start("work", MODEL="scripted:echo?seconds=2").healthy()
+    until_claimed(database, session)
+    worker.signal(signal.SIGTERM)
+    assert worker.ended() == 0, worker.output
+    assert "model_answered" in kinds(database, session)
+    free = "SELECT lease_owner FROM sessions WHERE id = %s"
+    assert database.execute(free, [session]).fetchone() == (None,)
+    assert database.execute("SELECT count(*) FROM processes").fetchone() == (0,)
+    start("work").healthy()
+    until(database, session, "idle")
+
+
+@pytest.mark.factor("IX")
+def test_a_worker_out_of_time_hands_its_session_back_and_another_answers(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    session = say(settings)
+    worker = start("work", SHUTDOWN_GRACE="1", MODEL=SLOW).healthy()
+    until_claimed(database, session)
+    worker.signal(signal.SIGTERM)
+    assert worker.ended(seconds=10) == 0, worker.output
+    assert "task handed back" in worker.output
+    start("work").healthy()
+    until(database, session, "idle")
+
+
+@pytest.mark.factor("VI", "IX")
+def test_a_killed_worker_loses_no_session(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    session = say(settings)
+    scheduler = start("schedule").healthy().logged("scheduler leads")
+    doomed = start("work", MODEL=SLOW).healthy()
+    until_claimed(database, session)
+    start("work").logged("worker started").healthy()
+    doomed.signal(signal.SIGKILL)
+    killed = time.monotonic()
+    until(database, session, "idle")
+    assert time.monotonic() - killed < 5, "by its lock, not by a long wait"
+    assert "dead processes buried" in scheduler.output
+    assert kinds(database, session).count("agent_answered") == 1
+
+
+@pytest.mark.factor("VI")
+def test_what_the_broker_lost_is_queued_again(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    session = say(settings)
+    purged = database.execute("SELECT pgmq.purge_queue('advance_default')").fetchone()
+    assert purged == (1,)
+    database.execute("UPDATE sessions SET dispatched_at = now() - interval '6 s'")
+    scheduler = start("schedule").healthy()
+    start("work").healthy()
+    until(database, session, "idle")
+    assert "swept_total 1.0" in scheduler.get("/metrics").text
+
+
+@pytest.mark.factor("VI")
+def test_a_killed_leader_is_followed_by_another_scheduler(start: Start) -> None:
+    first = start("schedule").healthy().logged("scheduler leads")
+    second = start("schedule").healthy()
+    assert "scheduler leads" not in second.output
+    first.signal(signal.SIGKILL)
+    second.logged("scheduler leads")
+
+
+@pytest.mark.factor("VI")
+def test_a_session_that_kills_its_workers_is_given_up_loudly(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    session = say(settings)
+    database.execute("UPDATE sessions SET attempts = 5")
+    scheduler = start("schedule").healthy().logged("session failed")
+    until(database, session, "failed")
+    assert scheduler.events
+
+
+def test_a_decision_that_nobody_takes_in_time_is_told_to_the_model(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    session = say(settings, "risk")
+    start("work", DECISION_DAYS="0.000001").healthy()
+    start("schedule").healthy()
+    eventually(lambda: "decision_timed_out" in kinds(database, session), "it is timed out")
+    until(database, session, "idle")
+
+
+def test_a_due_job_runs_once_and_its_time_is_kept(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    database.execute("INSERT INTO jobs VALUES ('sessions.cleanup', now() - interval '2 days')")
+
+    async def started() -> str:
+        async with running(settings, "test") as app:
+            return await app.service.start()
+
+    session = asyncio.run(started())
+    database.execute("UPDATE sessions SET created_at = created_at - interval '31 d'")
+    database.execute("UPDATE sessions SET updated_at = created_at")
+    start("work").healthy()
+    start("schedule").healthy().logged("job started")
+    until(database, session, "gone")
+    seen = database.execute("SELECT last_run > now() - interval '1 minute' FROM jobs").fetchone()
+    assert seen == (True,)
+
+
+@pytest.mark.factor("XI")
+def test_an_unmigrated_database_and_a_restarted_one_are_waited_for_in_json_lines(
+    start: Start, empty_database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = start("work", DATABASE_URL=empty_database).healthy()
+    scheduler = start("schedule", DATABASE_URL=empty_database).healthy()
+    worker.logged("worker waits for a backing service")
+    scheduler.logged("scheduler waits for a backing service")
+    Schema(empty_database).upgrade()
+    scheduler.logged("scheduler leads")
+    monkeypatch.setenv("DATABASE_URL", empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as database:
+        for _ in range(2):
+            until(database, say(settings.load()), "idle")
+            database.execute(END_ALL_OTHERS)
+    for process in (worker, scheduler):
+        process.end()
+        assert len(process.events) == len(process.lines), process.output
+
+
+def test_scheduler_and_worker_wait_for_a_database_that_is_away(start: Start) -> None:
+    away = "postgresql://app@127.0.0.1:1/app"
+    scheduler = start("schedule", DATABASE_URL=away).healthy()
+    scheduler.logged("scheduler waits for a backing service")
+    worker = start("work", DATABASE_URL=away).healthy()
+    for process in (scheduler, worker):
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0, process.output

@@ -1,0 +1,1 @@
+"""`make bench`: every figure that is claimed of this service, measured here against its bound."""
