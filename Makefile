@@ -9,7 +9,7 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test check format options lock matrix prove bench
+.PHONY: help setup demo smoke test check format options lock matrix prove bench chaos
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,9 +55,13 @@ matrix: setup ## every combination of answers, and every Python from 3.11 to 3.1
 prove: $(DEMO) ## the default product's factor report
 	cd $(DEMO) && $(MAKE) prove
 
-bench: $(DEMO) ## generation, start, memory and test time, with bounds that it fails on
+bench: $(DEMO) ## generation, start, memory and test time, then the product's own, with bounds that it fails on
 	cd $(DEMO) && $(MAKE) setup
 	$(BIN)/python -m tools.bench $(DEMO)
+	cd $(DEMO) && $(MAKE) bench
+
+chaos: $(DEMO) ## the product's kill storms
+	cd $(DEMO) && $(MAKE) chaos
 
 # An environment or data of an earlier run stay: the second demo is quick, and may run beside the first.
 .PHONY: $(DEMO)

@@ -157,6 +157,7 @@ def test_a_fork_shares_the_events_so_far_and_is_of_its_own() -> None:
     assert isinstance(refused("sessions", "fork", one, "--at", "9"), NotFound)
 
 
+@pytest.mark.factor("A5")
 def test_replay_shows_each_event_and_proves_what_is_stored(database: Database) -> None:
     one = session(THOUGHT, ASKED)
     lines = output("sessions", "replay", one).splitlines()

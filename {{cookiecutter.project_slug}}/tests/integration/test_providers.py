@@ -31,6 +31,7 @@ def test_text_comes_in_pieces_and_whole(ask: Ask) -> None:
     assert answer.model == MODELS[ask.provider]
 
 
+@pytest.mark.factor("A1")
 def test_arguments_are_an_object_or_the_text_as_it_came(ask: Ask) -> None:
     calls = (("look", '{"at": 3}'), ("look", ""), ("look", '{"at": '), ("look", "[3]"))
     with Wire([Say(text=("I look.",), calls=calls)]) as wire:
@@ -77,6 +78,7 @@ def test_a_conversation_keeps_its_order_and_our_ids(ask: Ask) -> None:
     assert '"Be short."' in json.dumps(body)
 
 
+@pytest.mark.factor("A1")
 def test_tools_are_offered_and_a_call_is_forced_where_it_must_be(ask: Ask) -> None:
     with Wire([HELLO]) as wire:
         ask(wire)
@@ -99,13 +101,16 @@ def test_the_temperature_is_sent_where_it_is_set(ask: Ask) -> None:
 
 
 def test_models_of_one_provider_share_a_client_and_its_connection(ask: Ask) -> None:
+    ask.set("WORKER_CONCURRENCY", "1")
     ask.set("MODEL_FALLBACKS", f"{ask.provider}:other")
     with Wire([Say(status=400), HELLO]) as wire:
         ask(wire)
     assert (len(wire.seen), wire.connections) == (2, 1)
 
 
-def test_three_hundred_wait_at_once(ask: Ask) -> None:
+def test_more_wait_at_once_than_a_client_would_let(ask: Ask) -> None:
+    ask.set("WORKER_CONCURRENCY", "1")
+
     async def all_of_them(wire: Wire) -> list[Answer]:
         runtime = ask.runtime(wire.url)
         asked = (runtime.answer(REQUEST, on_text=list[str]().append) for _ in range(wire.together))
@@ -113,10 +118,10 @@ def test_three_hundred_wait_at_once(ask: Ask) -> None:
         await runtime.close()
         return answers
 
-    with Wire([HELLO], together=300) as wire:
+    with Wire([HELLO], together=120) as wire:
         answers = asyncio.run(all_of_them(wire))
     assert {answer.text for answer in answers} == {"".join(WORDS)}
-    assert len(wire.seen) == 300
+    assert len(wire.seen) == 120
 
 
 def test_a_closed_runtime_asks_nobody(ask: Ask) -> None:

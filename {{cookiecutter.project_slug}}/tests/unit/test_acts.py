@@ -22,6 +22,7 @@ ASK = wants(("ask_person", {"question": "Which region?"}))
 BY: dict[str, Any] = {"at": NOW, "call_id": "c1", "by": "ann"}
 
 
+@pytest.mark.factor("A7")
 @pytest.mark.parametrize(
     ("wanted", "waits_for", "decision", "shown"),
     [
@@ -57,6 +58,7 @@ def test_calls_are_stored_before_they_are_made_and_run_at_once() -> None:
     assert play.texts()[-2:] == ["met", "met"]
 
 
+@pytest.mark.factor("A4")
 @pytest.mark.parametrize(
     ("wanted", "error"),
     [
@@ -187,6 +189,7 @@ def test_what_must_not_run_twice_is_marked_first_and_runs_once(is_lost: bool) ->
     assert play.kinds[-5:-2] == ["tool_started", "tool_returned", "tool_returned"]
 
 
+@pytest.mark.factor("A7")
 @pytest.mark.parametrize("ran", [True, False])
 def test_of_what_began_in_a_process_that_died_a_person_is_asked(ran: bool) -> None:
     """It is not run again; and what was said meanwhile does not have to wait for the answer."""

@@ -53,6 +53,7 @@ def test_the_same_request_gets_the_same_reply() -> None:
         assert script(request) == script(request)
 
 
+@pytest.mark.factor("A13")
 def test_what_it_will_surely_need_is_fetched_before_the_model_is_asked() -> None:
     conversation = talk()
     told = conversation.say("what runs where?")
@@ -68,6 +69,7 @@ def test_what_it_will_surely_need_is_fetched_before_the_model_is_asked() -> None
     assert "Facts, as of now" in conversation.model.asked[0].messages[1].text
 
 
+@pytest.mark.factor("A1")
 def test_staging_is_deployed_to_and_checked_without_asking() -> None:
     conversation = talk(ledger := FakeLedger(**RUNNING))
     assert conversation.say("deploy 1.4.2 to staging") == "1.4.2 runs in staging."

@@ -167,6 +167,7 @@ def test_a_message_is_answered(chat: Chat) -> None:
     assert chat.http.get(session).json()["usage"]["input_tokens"] == 200
 
 
+@pytest.mark.factor("A7")
 def test_a_pending_decision_is_shown_exactly_and_an_approval_goes_on(chat: Chat) -> None:
     session = chat.start()
     told = chat.say(session, "deploy")
@@ -296,6 +297,7 @@ def test_a_deleted_session_is_gone(chat: Chat) -> None:
         assert session.rpartition("/")[2] in answer.json()["detail"]
 
 
+@pytest.mark.factor("A6")
 def test_a_paused_session_takes_no_message_until_it_is_resumed(chat: Chat) -> None:
     session = chat.start()
     paused = chat.http.post(f"{session}/pause", json={"reason": "lunch"}).json()
@@ -323,6 +325,7 @@ def test_a_spent_budget_pauses_until_somebody_adds_to_it(chat: Chat) -> None:
     assert [entry["response"] for entry in history[-2:]] == ["you said more", "you said and?"]
 
 
+@pytest.mark.factor("A6")
 def test_a_cancelled_session_has_ended_but_can_be_forked(chat: Chat) -> None:
     session = chat.start(metadata={"ticket": 7})
     chat.say(session, "hello")

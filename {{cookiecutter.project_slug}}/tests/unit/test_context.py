@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.context import build, compact, fit
 from {{ cookiecutter.package_name }}.agent.planning import PLAN, REFLECT
@@ -44,6 +46,7 @@ def looked(thread: Thread, result: object = "well", text: str = "") -> Thread:
     return thread.after(*turn, returned(int(wanted.id[1:]), result))
 
 
+@pytest.mark.factor("A3")
 def test_the_model_sees_its_instructions_the_messages_and_the_tools() -> None:
     request = build(looked(history(said("go")), {"b": 1, "a": "é"}, "A look."), AGENT)
     assert request.instructions == "Be good."
@@ -156,6 +159,7 @@ def test_a_long_result_is_cut_in_the_middle() -> None:
     assert len(shown(said("go"), facts)[-1].text) < 8_100
 
 
+@pytest.mark.factor("A3")
 def test_2000_events_stay_within_the_budget_and_keep_what_matters() -> None:
     thread = history(said("hello"), thought(seen=2, text="hi"), answered("hi"))
     thread = thread.after(said("Move everything to the new region, but leave Berlin."))

@@ -22,6 +22,7 @@ PLAN = wants(("plan", {"tasks": [{"id": "a", "title": "look"}]}))
 APPROVED = e.ToolApproved(at=NOW, call_id="c2", by="ann")
 
 
+@pytest.mark.factor("A8")
 def test_the_loop_is_read_on_one_screen() -> None:
     assert len(inspect.getsource(loop).splitlines()) < 150
 
@@ -63,6 +64,7 @@ def whole(play: Player) -> None:
     play.model.script = script
 
 
+@pytest.mark.factor("A12")
 @pytest.mark.parametrize("at", range(12))
 def test_killed_anywhere_it_comes_to_the_same_end(at: int) -> None:
     quiet, killed = Player(make_agent(**EVERYTHING)), Player(make_agent(**EVERYTHING))
@@ -92,6 +94,7 @@ def test_killed_anywhere_it_comes_to_the_same_end(at: int) -> None:
     ]
 
 
+@pytest.mark.factor("A13")
 def test_facts_are_fetched_before_the_first_thought_on_each_message() -> None:
     play = Player(make_agent(prefetch=facts), LOOK, Replied("a"), Replied("b"))
     play.say()
@@ -131,6 +134,7 @@ def test_facts_that_cannot_be_had_are_done_without(
     assert play.thread.session.facts["unavailable"].startswith(told)
 
 
+@pytest.mark.factor("A9")
 def test_after_some_failures_in_a_row_a_person_is_asked_and_the_count_starts_anew() -> None:
     play = Player(make_agent(), *[STUMBLE] * 3, *[STUMBLE] * 2, Replied("enough"))
     assert play.say() == "waiting"
@@ -193,6 +197,7 @@ def test_a_message_during_a_decision_is_answered_and_the_decision_goes_on() -> N
     assert play.texts()[-1] == 'Of c1: {"deployed": "1.4.2"}'
 
 
+@pytest.mark.factor("A8")
 def test_cancelling_wins_and_a_pause_holds() -> None:
     paused = e.SessionPaused(at=NOW, reason="wait", by="ann")
     cancelled = e.SessionCancelled(at=NOW, by="ann")

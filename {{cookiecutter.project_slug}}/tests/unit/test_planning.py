@@ -103,6 +103,7 @@ def test_neither_is_done_unless_asked_for() -> None:
     assert not [r for r in play.model.asked if any(t.name == "plan" for t in r.tools)]
 
 
+@pytest.mark.factor("A2")
 def test_prompts_are_files_and_the_newest_is_taken(tmp_path: Path) -> None:
     for name in ("v10.md", "v2.md", "v1.txt", "notes.md"):
         (tmp_path / name).write_text(f"{name} é\n", encoding="utf-8")

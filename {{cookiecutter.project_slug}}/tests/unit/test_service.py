@@ -62,6 +62,7 @@ def play(act: Callable[[World], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(act(World()))
 
 
+@pytest.mark.factor("A2")
 def test_a_session_starts_with_the_first_agent_and_its_newest_prompt() -> None:
     async def act(world: World) -> None:
         session = await world.service.start(metadata={"ticket": 7})
@@ -189,6 +190,7 @@ def test_a_spent_budget_is_resumed_with_more_of_it() -> None:
     play(act)
 
 
+@pytest.mark.factor("A5")
 def test_a_fork_is_a_session_of_its_own_that_repeats_no_deed() -> None:
     async def act(world: World) -> None:
         session = await world.session(THOUGHT, RUNS)

@@ -97,6 +97,7 @@ def test_what_failed_in_a_row_is_counted_until_something_works() -> None:
         assert thread.after(event).session.errors == 0
 
 
+@pytest.mark.factor("A12")
 def test_folding_is_pure() -> None:
     thread = history(*ASKED)
     before = thread.session.model_dump_json()
@@ -112,6 +113,7 @@ def test_events_that_fit_no_call_change_none() -> None:
         assert thread.after(event).session.open == {}
 
 
+@pytest.mark.factor("A5", "A12")
 def test_every_process_makes_the_same_of_the_same_events() -> None:
     """Another interpreter, another seed for its hashes: the same session, the same request."""
     lines = GOLDEN.read_text(encoding="utf-8")

@@ -50,6 +50,7 @@ def run(tool: Tool, **arguments: Any) -> Any:
     return asyncio.run(tool.call(arguments, HERE))
 
 
+@pytest.mark.factor("A4")
 def test_a_function_is_the_schema() -> None:
     assert (ORDER.name, ORDER.description) == ("order", "Order a dish.\n\nIt comes hot.")
     assert (ORDER.permission, ORDER.idempotent, ORDER.seconds) == ("ask", False, 2)
@@ -73,6 +74,7 @@ def test_arguments_arrive_as_their_types_with_the_context() -> None:
     }
 
 
+@pytest.mark.factor("A4")
 def test_bad_arguments_are_named_all_at_once() -> None:
     with pytest.raises(ToolError) as caught:
         ORDER.check({"what": "x", "where": "there", "count": 0, "spoon": 1})
@@ -167,6 +169,7 @@ def test_a_question_is_answered_by_no_code() -> None:
         run(ASK_PERSON, question="why?")
 
 
+@pytest.mark.factor("A9")
 @pytest.mark.parametrize(
     ("error", "text"),
     [

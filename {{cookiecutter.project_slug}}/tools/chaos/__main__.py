@@ -12,11 +12,12 @@ import redis
 
 from ..stack import Postgres, Redis, directory
 from . import report
-from .drills import DRILLS, recovery
+from .drills import DRILLS, exercise
 from .plan import make_plan
 from .storm import SIZES, Deploy, rage
 
-KILLS_A_SECOND = 1.0
+KILLS_A_SECOND = 1  # a process takes about a second of a core to start
+SESSIONS_A_SECOND = 10
 LEAST_SECONDS = 10.0
 DEFAULTS = {"sessions": 2000, "steps": 5, "kills": 1000, "crashes": 5, "purges": 5}
 
@@ -24,7 +25,8 @@ DEFAULTS = {"sessions": 2000, "steps": 5, "kills": 1000, "crashes": 5, "purges":
 def main() -> int:
     wanted = arguments()
     numbers = {name: getattr(wanted, name) for name in ("sessions", "kills", "crashes", "purges")}
-    seconds = max(LEAST_SECONDS, wanted.kills / KILLS_A_SECOND)
+    needed = (wanted.kills / KILLS_A_SECOND, wanted.sessions / SESSIONS_A_SECOND)
+    seconds = max(LEAST_SECONDS, *needed)
     plan = make_plan(wanted.seed, sizes=SIZES, seconds=seconds, **numbers)
     print(f"--seed {wanted.seed}: {seconds:,.0f} s of storm", file=sys.stderr, flush=True)
     with directory() as folder:
@@ -35,7 +37,7 @@ def main() -> int:
                 return Deploy.on(postgres.create(), crash=postgres.crash, **broker)
 
             outcome = rage(plan, deploy(), steps=wanted.steps, sizes=SIZES)
-            found = {drill: recovery(drill, deploy()) for drill in DRILLS}
+            found = {drill: exercise(drill, deploy()) for drill in DRILLS}
         postgres.stop()
     lines = [*report.of_storm(outcome), *report.of_drills(found)]
     print(f"--seed {wanted.seed} --broker {wanted.broker}", *lines, sep="\n")

@@ -1,6 +1,5 @@
 """Whether anything was lost or done twice, session by session, when the storm is over."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,9 @@ TOLD = """SELECT s.id::text, s.status,
     coalesce(lines, '{}')
 FROM sessions s LEFT JOIN (SELECT split_part(commit, ':', 1) AS id, array_agg(version) AS lines
     FROM deployments GROUP BY 1) d ON d.id = s.id::text"""
+DOUBLED = """SELECT coalesce(sum(number - 1), 0)::int FROM (SELECT count(*) AS number
+    FROM deployments GROUP BY split_part(commit, ':', 1), version) lines"""
+"""Lines of the ledger beyond one for each session and step."""
 ENDS = ("tool_returned", "tool_failed", "tool_denied")
 
 
@@ -39,8 +41,9 @@ class Told:
         if not self.events or self.events[-1]["kind"] != "agent_answered":
             yield "it has no answer"
         requested = [event["call"]["id"] for event in self.of("tool_requested")]
-        if sorted(requested) != sorted(event["call_id"] for event in self.of(*ENDS)):
-            yield "a call has not ended once"
+        ended = [event["call_id"] for event in self.of(*ENDS)]
+        if sorted(requested) != sorted(set(ended)) or len(requested) != len(ended):
+            yield f"its calls {requested} ended as {ended}"
         left = [event["result"]["left"] for event in self.of("tool_returned")]
         if left != list(reversed(range(steps))):
             yield f"its steps left {left}"
@@ -52,7 +55,6 @@ class Told:
 class Audit:
     lost: list[str]
     doubled: int
-    """Lines of the ledger beyond one for each session and step."""
     repeats: int
     """Acts that were done again, and that their key made harmless."""
     said_twice: int
@@ -67,21 +69,13 @@ def audit(witness: Witness, sessions: Sequence[str], *, steps: int) -> Audit:
     told = {row[0]: Told(*row) for row in witness.rows(TOLD)}
     ours = [told[session] for session in sessions if session in told]
     lost = [f"session {session}: it is gone" for session in sessions if session not in told]
-    for session in ours:
-        lost += [
-            f"session {session.id}: {why}"
-            for why in [", ".join(session.faults(steps=steps))]
-            if why
-        ]
+    faults = {session.id: ", ".join(session.faults(steps=steps)) for session in ours}
+    lost += [f"session {session}: {why}" for session, why in faults.items() if why]
     return Audit(
         lost=lost,
-        doubled=sum(_beyond_one(session.lines) for session in told.values()),
+        doubled=witness.one(DOUBLED),
         repeats=witness.one("SELECT count(*) FROM repeats"),
         said_twice=sum(len(session.of("user_spoke")) - 1 for session in ours),
         failed=sum(len(session.of("tool_failed")) for session in ours),
         strays=len(told) - len(ours),
     )
-
-
-def _beyond_one(lines: Sequence[str]) -> int:
-    return sum(count - 1 for count in Counter(lines).values())

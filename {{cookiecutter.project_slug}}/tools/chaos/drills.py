@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from ..stack import eventually
+from .audit import DOUBLED
 from .clients import Clients
 from .fleet import Fleet, name_of
 from .plan import Visit
@@ -40,8 +41,14 @@ DRILLS = (
 )
 
 
-def recovery(drill: Drill, deploy: Deploy) -> list[float]:
-    """Seconds of each session in each round."""
+@dataclass(frozen=True)
+class Drilled:
+    seconds: list[float]
+    """Of each session in each round."""
+    doubled: int
+
+
+def exercise(drill: Drill, deploy: Deploy) -> Drilled:
     witness = Witness(deploy.database_url)
     witness.swear_in()
     fleet = Fleet(deploy.environment, {"worker": drill.workers, "web": 1, "scheduler": 1})
@@ -49,10 +56,11 @@ def recovery(drill: Drill, deploy: Deploy) -> list[float]:
     clients = Clients(visits, steps=ENDLESS, urls=lambda: fleet.urls)
     clients.start()
     try:
-        return [s for _ in range(drill.rounds) for s in _round(drill, fleet, witness)]
+        seconds = [s for _ in range(drill.rounds) for s in _round(drill, fleet, witness)]
     finally:
         clients.leave()
         fleet.stop()
+    return Drilled(seconds, witness.one(DOUBLED))
 
 
 def _round(drill: Drill, fleet: Fleet, witness: Witness) -> list[float]:
@@ -73,7 +81,7 @@ def _round(drill: Drill, fleet: Fleet, witness: Witness) -> list[float]:
         return [s for s in seconds if s is not None] if None not in seconds else []
 
     try:
-        return eventually(have_gone_on, "all that it held go on") or []
+        return eventually(have_gone_on, "all that it held go on")
     finally:
         if drill.freezes:
             fleet[slot].signal(signal.SIGCONT)

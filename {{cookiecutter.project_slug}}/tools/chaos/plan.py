@@ -6,7 +6,7 @@ from random import Random
 from typing import Literal
 
 MOST_AT_ONCE = 4
-PURGE_AFTER = 0.3
+PURGE_AFTER = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def make_plan(  # noqa: PLR0913
     workers = tuple(slot for slot in slots(sizes) if slot.startswith("worker"))
     for _ in range(purges):
         at, victims = random.uniform(0, seconds), workers[:kills]
-        blows += [Blow(at, "kill", victims), Blow(at + PURGE_AFTER, "purge")]
+        blows += [Blow(at, "kill", victims), Blow(at + random.uniform(*PURGE_AFTER), "purge")]
         kills -= len(victims)
     while kills > 0:
         number = min(random.randint(1, MOST_AT_ONCE), kills)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from .drills import Drill
+from .drills import Drill, Drilled
 from .storm import Outcome
 
 WIDTH = 40
@@ -58,9 +58,11 @@ def of_storm(outcome: Outcome) -> Iterator[Line]:
     yield Line(what="messages said twice", value=audit.said_twice, most=0)
 
 
-def of_drills(found: Mapping[Drill, Sequence[float]]) -> Iterator[Line]:
-    for drill, seconds in found.items():
-        yield from _recovery(f"recovery, {drill.name}", seconds, most=drill.most)
+def of_drills(found: Mapping[Drill, Drilled]) -> Iterator[Line]:
+    for drill, drilled in found.items():
+        yield from _recovery(f"recovery, {drill.name}", drilled.seconds, most=drill.most)
+    doubled = sum(drilled.doubled for drilled in found.values())
+    yield Line(what="duplicate effects meanwhile", value=doubled, most=0)
 
 
 def _recovery(what: str, seconds: Sequence[float], *, most: float | None = None) -> Iterator[Line]:

@@ -27,6 +27,12 @@ class Channel(pgmq.Channel):
                 super()._maybe_enable_notify(queue, name)  # type: ignore[no-untyped-call]
         self.connection._register_notify_queue(name)  # noqa: SLF001
 
+    def close(self) -> None:
+        """What was brought here and is not done is at once another's."""
+        if not self.closed:
+            self.qos.restore_unacked()
+        super().close()  # type: ignore[no-untyped-call]
+
 
 class Transport(pgmq.Transport):
     """Looks up from its wait often enough for a worker told to stop to notice."""

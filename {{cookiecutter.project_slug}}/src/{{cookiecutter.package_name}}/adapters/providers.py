@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pydantic_ai.providers.openai import OpenAIProvider
 
 TIMEOUT = httpx2.Timeout(None, connect=5)  # what else takes long is bounded by the runtime
+POOL_SIZE = 25
 LIMITS = httpx2.Limits(max_connections=2000, max_keepalive_connections=500, keepalive_expiry=15)
 URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 NO_KEY = "no-key-is-set"
@@ -48,6 +50,22 @@ class Account:
 
     key: str | None = None
     url: str | None = None
+
+
+class Spread(httpx2.AsyncBaseTransport):
+    """Several pools in turn: a single one looks at all of its connections for each request."""
+
+    def __init__(self, pools: int) -> None:
+        trust = httpx2.create_ssl_context()
+        self._pools = [httpx2.AsyncHTTPTransport(trust, limits=LIMITS) for _ in range(pools)]
+        self._turns = cycle(self._pools)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await next(self._turns).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.aclose()
 
 
 class ProviderModel:
@@ -93,9 +111,11 @@ class Providers:
         accounts: Mapping[str, Account],
         *,
         temperature: float | None,
+        in_flight: int,
         closing: AsyncExitStack,
     ) -> None:
         self._accounts = accounts
+        self._pools = 1 + in_flight // POOL_SIZE
         self._closing = closing
         self._settings = ModelSettings()
         if temperature is not None:
@@ -132,7 +152,7 @@ class Providers:
     def _access(self, provider: str) -> dict[str, Any]:
         """What an SDK's client is made of: nothing is left for it to find in the environment."""
         key = self._key(provider)
-        client = httpx2.AsyncClient(timeout=TIMEOUT, limits=LIMITS)
+        client = httpx2.AsyncClient(timeout=TIMEOUT, mounts={"all://": Spread(self._pools)})
         self._closing.push_async_callback(client.aclose)
         return {
             "api_key": key,

@@ -189,7 +189,12 @@ class Makers:
             "anthropic": Account(_plain(given.anthropic_api_key), self._anthropic_base_url),
         }
         temperature = given.model_temperature
-        return Providers(accounts, temperature=temperature, closing=self.closing)
+        return Providers(
+            accounts,
+            temperature=temperature,
+            in_flight=given.worker_concurrency,
+            closing=self.closing,
+        )
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from time import monotonic
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
+from celery.app.trace import ExceptionInfo
 from celery.concurrency.base import BasePool
 from kombu.serialization import loads
 
