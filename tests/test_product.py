@@ -126,7 +126,15 @@ def test_a_defect_in_the_product_turns_its_check_red(product: Path, product_home
 def test_the_example_gives_way_to_an_agent_of_ones_own(product: Path, product_home: Path) -> None:
     try:
         run(product, product_home, ".venv/bin/release-agent", "agents", "new", "support")
-        run(product, product_home, "git", "rm", "-rq", "src/release_agent/agents/release", "tests/unit/test_agent_release.py")
+        run(
+            product,
+            product_home,
+            "git",
+            "rm",
+            "-rq",
+            "src/release_agent/agents/release",
+            "tests/unit/test_agent_release.py",
+        )
         run(product, product_home, "git", "add", "-A")
         run(product, product_home, "make", "check", limit=LIMITS["check"])
         run(product, product_home, "make", "test", limit=LIMITS["test"])

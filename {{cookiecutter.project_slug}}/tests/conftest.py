@@ -1,4 +1,4 @@
-"""Real parts for the tests: one PostgreSQL for the run, a fresh database for each test."""
+"""Real parts for the tests: one PostgreSQL for the run, an empty database for each test."""
 
 import os
 import shutil
@@ -27,6 +27,18 @@ agents.__path__.append(str(AGENTS))
 pytest_plugins = ["tests.factors.report"]
 SERVER = pytest.StashKey[Embedded]()
 SECRET = "a secret of the tests, long enough to be taken"
+QUICK = ("-F", "-c", "full_page_writes=off", "-c", "log_min_messages=panic")
+EMPTY = """DO $$ DECLARE used text; BEGIN
+    PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend'
+        AND pid <> pg_backend_pid();
+    SELECT string_agg(name::text, ', ') INTO used
+        FROM (SELECT format('%I.%I', schemaname, tablename)::regclass AS name FROM pg_tables
+            WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+            OR schemaname = 'pgmq' AND tablename ~ '^[aq]_') AS of_ours
+        WHERE pg_relation_size(name) > 0;
+    IF used IS NOT NULL THEN EXECUTE 'TRUNCATE ' || used || ' RESTART IDENTITY CASCADE'; END IF;
+END $$"""
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -85,7 +97,7 @@ def running_server() -> Iterator[Embedded]:
     folder.chmod(0o711)  # root's PostgreSQL may have to run as nobody
     embedded = Embedded(folder / "postgres")
     command = [sys.executable, "-m", leash.__name__, str(os.getpid()), str(int(signal.SIGQUIT))]
-    with subprocess.Popen([*command, *embedded.prepare()]) as process:
+    with subprocess.Popen([*command, *embedded.prepare(), *QUICK]) as process:
         try:
             eventually(embedded.is_ready, "PostgreSQL is ready")
             Schema(_create(embedded, "migrated")).upgrade()
@@ -102,10 +114,18 @@ def empty_database(server: Embedded) -> str:
     return _create(server, f"test_{uuid4().hex}")
 
 
-@pytest.fixture
-def database_url(server: Embedded) -> str:
-    """The URL of a fresh database with the schema of this release."""
+@pytest.fixture(scope="session")
+def migrated_database(server: Embedded) -> str:
+    """One for each process of the run: making one costs more than most tests."""
     return _create(server, f"test_{uuid4().hex}", template="migrated")
+
+
+@pytest.fixture
+def database_url(migrated_database: str) -> str:
+    """The URL of a database with the schema of this release, and nothing in it."""
+    with psycopg.connect(migrated_database, autocommit=True) as connection:
+        connection.execute(EMPTY)
+    return migrated_database
 
 
 @pytest.fixture

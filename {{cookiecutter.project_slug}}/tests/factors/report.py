@@ -30,10 +30,11 @@ class Report:
 
 
 def verdict(proofs: dict[str, str]) -> str:
-    """What no test has proven is `not yet`; it is never said to hold."""
-    if not proofs:
+    """What no test has proven here is `not yet`; it is never said to hold."""
+    outcomes = set(proofs.values()) - {"skipped"}
+    if not outcomes:
         return "not yet"
-    return "holds" if set(proofs.values()) == {"passed"} else "broken"
+    return "holds" if outcomes == {"passed"} else "broken"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,6 +14,7 @@ from {{ cookiecutter.package_name }}.agent.definition import FINISH
 from {{ cookiecutter.package_name }}.agent.planning import PLAN_TOOL
 from {{ cookiecutter.package_name }}.agent.ports import Replied
 from {{ cookiecutter.package_name }}.agent.tools import Context, Tool, ToolError, tool
+from {{ cookiecutter.package_name }}.errors import Unavailable
 
 from .core import NOW, Player, look, make_agent, said, wants
 
@@ -110,6 +111,23 @@ def test_a_tool_that_raises_anything_is_survived(
     assert len(play.texts()[-1]) < 320
     logged = [record.message for record in caplog.records if record.module == "acts"]
     assert logged == ["tool broke"] * (function in {exits, is_cancelled, breaks}), "a bug is told"
+
+
+def test_an_act_whose_end_got_lost_is_done_again_under_its_key() -> None:
+    keys: list[str] = []
+
+    async def write(context: Context) -> str:
+        keys.append(context.key)
+        if len(keys) == 1:
+            raise Unavailable("it may be written")
+        return "written"
+
+    play = Player(make_agent(tool(write), look), wants(("write", {}), ("look", {})), Replied("ok"))
+    with pytest.raises(Unavailable):
+        play.say()
+    assert play.run() == "idle"
+    assert keys == ["s:c1", "s:c1"]
+    assert play.kinds.count("tool_returned") == 2
 
 
 def test_a_worker_that_is_told_to_stop_takes_no_tool_for_broken(

@@ -49,7 +49,11 @@ class Drilled:
 
 
 def exercise(drill: Drill, deploy: Deploy) -> Drilled:
-    witness = Witness(deploy.database_url)
+    with Witness(deploy.database_url) as witness:
+        return _exercise(drill, deploy, witness)
+
+
+def _exercise(drill: Drill, deploy: Deploy, witness: Witness) -> Drilled:
     witness.swear_in()
     fleet = Fleet(deploy.environment, {"worker": drill.workers, "web": 1, "scheduler": 1})
     visits = [Visit(0, MS)] * SESSIONS

@@ -62,11 +62,18 @@ class Outcome:
 
 
 def purge_pgmq(database_url: str) -> None:
-    Witness(database_url).rows("SELECT pgmq.purge_queue(queue_name) FROM pgmq.list_queues()")
+    with Witness(database_url) as witness:
+        witness.rows("SELECT pgmq.purge_queue(queue_name) FROM pgmq.list_queues()")
 
 
 def rage(plan: Plan, deploy: Deploy, *, steps: int, sizes: Mapping[str, int]) -> Outcome:
-    witness = Witness(deploy.database_url)
+    with Witness(deploy.database_url) as witness:
+        return _rage(plan, deploy, witness, steps=steps, sizes=sizes)
+
+
+def _rage(
+    plan: Plan, deploy: Deploy, witness: Witness, *, steps: int, sizes: Mapping[str, int]
+) -> Outcome:
     witness.swear_in()
     fleet = Fleet(deploy.environment, sizes)
     eventually(lambda: witness.one(WORKERS) == sizes["worker"], "all workers are up")

@@ -5,7 +5,7 @@ So it is neither lost in a crash nor told of what was rolled back.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -52,15 +52,24 @@ SELECT extract(epoch FROM next.at - held.at)::float FROM held LEFT JOIN LATERAL 
 class Witness:
     def __init__(self, database_url: str) -> None:
         self._url = database_url
+        self._connection: psycopg.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection:
+            self._connection.close()
 
     def swear_in(self) -> None:
         self.rows(NOTES)
 
     def rows(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
-        """On a connection of its own: the one before may not have outlived a crash."""
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            cursor = connection.execute(sql.encode(), values or None)
-            return cursor.fetchall() if cursor.description else []
+        try:
+            return self._ask(sql, values)
+        except psycopg.OperationalError:  # the connection has not outlived a crash
+            self._connection = None
+            return self._ask(sql, values)
 
     def one(self, sql: str, **values: object) -> Any:
         return self.rows(sql, **values)[0][0]
@@ -70,3 +79,9 @@ class Witness:
         names = [name for name, _ in deaths]
         times = [datetime.fromtimestamp(at, UTC) for _, at in deaths]
         return [row[0] for row in self.rows(RECOVERY, names=names, times=times)]
+
+    def _ask(self, sql: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._url, autocommit=True)
+        cursor = self._connection.execute(sql.encode(), values or None)
+        return cursor.fetchall() if cursor.description else []

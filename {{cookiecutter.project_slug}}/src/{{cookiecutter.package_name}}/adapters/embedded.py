@@ -224,6 +224,7 @@ def _free_port(wanted: int) -> int:
     """The wanted port if it is free, so that a client's connection outlives a restart; else any."""
     for port in (wanted, 0):
         with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # it was ours a moment ago
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

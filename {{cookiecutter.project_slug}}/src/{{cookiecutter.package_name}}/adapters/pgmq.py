@@ -3,6 +3,7 @@
 from typing import Any
 
 import psycopg
+from kombu.exceptions import OperationalError
 from kombu.transport import pgmq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
@@ -40,6 +41,7 @@ class Transport(pgmq.Transport):
     Channel = Channel
     connection_errors = (  # type: ignore[assignment]  # a database that `migrate` has yet to reach is one to wait for
         *pgmq.Transport.connection_errors,
+        OperationalError,
         InvalidSchemaName,
         UndefinedFunction,
         UndefinedTable,

@@ -9,7 +9,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, OperationalError
-from psycopg.errors import InvalidSchemaName, UndefinedTable
+from psycopg.errors import AdminShutdown, InvalidSchemaName, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -61,6 +61,15 @@ class Postgres:
         await self._pool.close()
 
     async def rows(self, sql: str, **values: object) -> list[DictRow]:
+        try:
+            return await self._rows(sql, values)
+        except Unavailable as error:
+            if not isinstance(error.__cause__, AdminShutdown):
+                raise
+        await self._pool.drain()  # the server said that it ends the connection; it did nothing
+        return await self._rows(sql, values)
+
+    async def _rows(self, sql: str, values: dict[str, object]) -> list[DictRow]:
         async with self._connection() as connection:
             cursor = await connection.execute(sql.encode(), values)
             return await cursor.fetchall() if cursor.description else []

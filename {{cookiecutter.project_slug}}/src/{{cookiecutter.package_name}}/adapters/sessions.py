@@ -51,7 +51,8 @@ SELECT id, %(seq)s + n, v, CASE WHEN n = 1 THEN %(key)s END, d
 FROM moved, unnest(%(versions)s::int[], %(events)s::jsonb[]) WITH ORDINALITY AS e(v, d, n)
 RETURNING seq"""
 STALE = f"""UPDATE sessions
-SET dispatched_at = now(), dispatches = dispatches + 1, lease_owner = NULL
+SET dispatched_at = now(), dispatches = dispatches + (lease_owner IS NULL)::int,
+    lease_owner = NULL
 WHERE id IN (
     SELECT id FROM sessions WHERE status = 'ready' AND (wake_at IS NULL OR wake_at <= now())
         AND {FREE} AND (lease_owner IS NOT NULL OR wake_at > dispatched_at

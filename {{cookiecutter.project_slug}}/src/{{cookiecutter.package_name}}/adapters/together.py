@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from ..errors import Unavailable
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 BATCH = 64
@@ -29,22 +31,25 @@ class Together(Generic[Item, Result]):
     async def _work(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            try:
-                self._tell(batch, await self._write([item for item, _ in batch]))
-            except Exception:
-                for one in batch:  # a bad one is no other's fault
-                    await self._work_alone(*one)
+            if not await self._try(batch):
+                for one in batch:
+                    await self._try([one])
 
-    async def _work_alone(self, item: Item, done: asyncio.Future[Result]) -> None:
+    async def _try(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> bool:
+        """False where one of them is bad, which is no other's fault: then each goes alone.
+
+        What broke off may have been written, so it is not tried again here: who asked has to look.
+        """
         try:
-            self._tell([(item, done)], await self._write([item]))
+            results = await self._write([item for item, _ in batch])
         except Exception as error:
-            if not done.done():
-                done.set_exception(error)
-
-    def _tell(
-        self, batch: list[tuple[Item, asyncio.Future[Result]]], results: Sequence[Result]
-    ) -> None:
+            if len(batch) > 1 and not isinstance(error, Unavailable):
+                return False
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+            return True
         for (_, done), result in zip(batch, results, strict=True):
             if not done.done():  # its task may have been cancelled meanwhile
                 done.set_result(result)
+        return True

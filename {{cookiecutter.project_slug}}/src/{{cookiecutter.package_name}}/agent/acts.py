@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..errors import AppError
+from ..errors import AppError, Unavailable
 from . import events as e
 from .definition import FINISH, Agent
 from .planning import PLAN_TOOL, outline, plan
@@ -68,8 +68,12 @@ class Acts:
             return [e.ToolStarted(at=self.clock(), call_id=call_id) for call_id in new]
         if len(ready) == 1:
             return await self._run(thread.id, ready[0].call)
-        ends = await asyncio.gather(*(self._run(thread.id, o.call) for o in ready))
-        return [event for end in ends for event in end]
+        runs = (self._run(thread.id, o.call) for o in ready)
+        ends = await asyncio.gather(*runs, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return [event for end in ends if isinstance(end, list) for event in end]
 
     async def _run(self, session_id: str, call: e.Call) -> Events:
         began = self.clock()
@@ -78,6 +82,8 @@ class Acts:
                 return self._finished(call)
             context = Context(session_id, f"{session_id}:{call.id}")
             result = await tool.call(call.arguments, context)
+        except Unavailable:
+            raise  # it may have happened: done again under the same key, by this worker or another
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise  # it is this process that ends
