@@ -9,7 +9,14 @@ from decimal import Decimal
 
 import pytest
 
-from {{ cookiecutter.package_name }}.agent.ports import Answer, Replied, Request, Result, Said, Wanted
+from {{ cookiecutter.package_name }}.agent.ports import (
+    Answer,
+    Replied,
+    Request,
+    Result,
+    Said,
+    Wanted,
+)
 from {{ cookiecutter.package_name }}.errors import ModelError
 
 from ..asking import HELLO, LOOK, MODELS, REQUEST, Ask

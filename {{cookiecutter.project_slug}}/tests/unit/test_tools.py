@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from {{ cookiecutter.package_name }}.agent.tools import ASK_PERSON, Context, Tool, ToolError, brief, tool
+from {{ cookiecutter.package_name }}.agent.tools import (
+    ASK_PERSON,
+    Context,
+    Tool,
+    ToolError,
+    brief,
+    tool,
+)
 from {{ cookiecutter.package_name }}.errors import NotFound
 
 HERE = Context("s", "s:c1")

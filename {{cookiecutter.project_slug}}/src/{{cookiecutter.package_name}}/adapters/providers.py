@@ -6,8 +6,9 @@ An SDK takes seconds and tens of megabytes, so each is imported only when its mo
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import cycle
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -56,8 +57,7 @@ class Spread(httpx2.AsyncBaseTransport):
     """Several pools in turn: a single one looks at all of its connections for each request."""
 
     def __init__(self, pools: int) -> None:
-        trust = httpx2.create_ssl_context()
-        self._pools = [httpx2.AsyncHTTPTransport(trust, limits=LIMITS) for _ in range(pools)]
+        self._pools = [httpx2.AsyncHTTPTransport(trust(), limits=LIMITS) for _ in range(pools)]
         self._turns = cycle(self._pools)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -152,7 +152,8 @@ class Providers:
     def _access(self, provider: str) -> dict[str, Any]:
         """What an SDK's client is made of: nothing is left for it to find in the environment."""
         key = self._key(provider)
-        client = httpx2.AsyncClient(timeout=TIMEOUT, mounts={"all://": Spread(self._pools)})
+        mounts = {"all://": Spread(self._pools)}
+        client = httpx2.AsyncClient(verify=trust(), timeout=TIMEOUT, mounts=mounts)
         self._closing.push_async_callback(client.aclose)
         return {
             "api_key": key,
@@ -171,6 +172,12 @@ class Providers:
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError(f"{variable} holds a blank, or a character that no key has")
         return key
+
+
+@cache
+def trust() -> SSLContext:
+    """The machine's certificates: reading them takes longer than all else that a client needs."""
+    return httpx2.create_ssl_context()
 
 
 def _is_whole(response: ModelResponse) -> bool:
