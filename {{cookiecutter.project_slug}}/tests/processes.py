@@ -35,7 +35,7 @@ MEASURED = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 ENTRYPOINTS = ("web.app", "worker", "scheduler", "supervisor")
 IMPORTED = [__name__, *(f"{PACKAGE}.entrypoints.{name}" for name in ENTRYPOINTS)]
 IMPORTED += [f"{PACKAGE}.{name}" for name in ("adapters.schema", "adapters.runtime", "engine")]
-IMPORTED += ["alembic.command", "celery.app.control", "celery.worker.strategy", "kombu.transport.pgmq"]
+IMPORTED += ["alembic.command", "celery.worker.consumer", "kombu.transport.pgmq"]
 FORKED = get_context("forkserver") if sys.platform == "linux" else get_context("spawn")
 FORKED.set_forkserver_preload(IMPORTED)
 PATIENCE = 30.0  # a machine under load is slow, not broken

@@ -60,7 +60,7 @@ def test_a_pool_gets_over_a_restart_of_the_database(database_url: str) -> None:
         await database.open()
         await asyncio.gather(*(database.rows("SELECT pg_sleep(0.1)") for _ in range(5)))
         with psycopg.connect(database_url, autocommit=True) as beside:
-            assert len(beside.execute(KILL, ["mortal"]).fetchall()) == 5
+            assert len(beside.execute(KILL, ["mortal"]).fetchall()) > 1
         await asyncio.gather(*(database.rows("SELECT 1") for _ in range(5)))
         await database.close()
 

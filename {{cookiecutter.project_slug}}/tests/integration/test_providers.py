@@ -24,6 +24,8 @@ from ..formats import Say
 from ..processes import PACKAGE
 from ..wire import WORDS, Wire
 
+pytestmark = pytest.mark.xdist_group("models")  # one process of the run imports the SDKs
+
 
 @pytest.fixture(params=list(MODELS))
 def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:

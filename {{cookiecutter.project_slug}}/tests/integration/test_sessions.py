@@ -161,7 +161,7 @@ def test_what_a_dead_process_held_is_free_as_soon_as_it_is_buried(database_url: 
         assert await store.sessions.claim_stale(limit=10) == []
         with psycopg.connect(database_url, autocommit=True) as beside:
             beside.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
                 " AND objid = %s",
                 [owner],
             )

@@ -34,7 +34,7 @@ def test_a_signal_to_stop_comes_through() -> None:
     with started(os.getpid(), *SLEEPER) as process:
         assert process.stdout
         assert process.stdout.readline() == "up\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(30) != 0
 
 
