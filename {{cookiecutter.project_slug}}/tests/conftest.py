@@ -46,12 +46,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-@pytest.fixture(autouse=True)
-def _only_the_environment_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _only_the_environment_of_the_test() -> Iterator[None]:
     """No test sees the developer's .env or settings."""
-    monkeypatch.setitem(Settings.model_config, "env_file", None)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(Settings.model_config, "env_file", None)
+        for name in Settings.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -141,11 +143,11 @@ def start(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]
     """Starts a process of the service, as in start("serve"); it ends with the test."""
     with ExitStack() as ending:
 
-        def start(*command: str, **environment: str) -> Process:
+        def start(*command: str, release: str = "", **environment: str) -> Process:
             own = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET}
             own |= {"DEFAULT_AGENT": "echo", "MODEL": "scripted:echo"}
-            environment = own | environment
-            process = Process(*command, environment=environment, directory=tmp_path)
+            given = own | environment
+            process = Process(*command, environment=given, directory=tmp_path, release=release)
             ending.callback(process.end)
             return process
 

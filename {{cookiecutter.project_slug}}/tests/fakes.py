@@ -8,19 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from {{ cookiecutter.package_name }}.agent.events import AnyEvent, Usage
-from {{ cookiecutter.package_name }}.agent.ports import (
-    Answer,
-    Backing,
-    News,
-    Processes,
-    Replied,
-    Request,
-    Stored,
-    Summary,
-)
+from {{ cookiecutter.package_name }}.agent.history import Stored
+from {{ cookiecutter.package_name }}.agent.ports import Answer, Replied, Request
 from {{ cookiecutter.package_name }}.agent.session import Status, Thread
 from {{ cookiecutter.package_name }}.errors import NotFound, Unavailable
 from {{ cookiecutter.package_name }}.ledger import Deployment
+from {{ cookiecutter.package_name }}.ports import Backing, News, Processes, Summary
 from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.upkeep import Upkeep
 
@@ -53,10 +46,12 @@ class FakeSessions:
         self.threads: dict[str, Thread] = {}
         self.stored: dict[str, list[Stored]] = {}
         self.owners: dict[str, int] = {}
+        self.wakes: dict[str, datetime | None] = {}
         self.summaries: dict[str, Summary] = {}
         self.stale: list[tuple[str, str]] = []
-        self.overdue: list[str] = []
-        self.poisonous: list[str] = []
+        self.late: list[str] = []
+        self.poison: list[str] = []
+        self.back: list[str] = []
         self.before_commit: Callable[[str], Awaitable[object]] | None = None
 
     async def start(
@@ -118,22 +113,28 @@ class FakeSessions:
         if thread is None or thread.seq != after.seq - len(events):
             return False
         self._put(thread, events)
+        self.wakes[after.id] = wake_at
         if release:
             del self.owners[after.id]
         return True
 
-    async def release(self, session_id: str, *, owner: int, wake_in: timedelta) -> None:
+    async def release(
+        self, session_id: str, *, owner: int, wake_in: timedelta, blameless: bool
+    ) -> None:
         if self.owners.get(session_id) == owner:
             del self.owners[session_id]
 
     async def claim_stale(self, *, limit: int) -> list[tuple[str, str]]:
         return self.stale[:limit]
 
-    async def claim_overdue(self, *, limit: int) -> list[str]:
-        return self.overdue[:limit]
+    async def put_back(self, ids: Sequence[str]) -> None:
+        self.back += ids
 
-    async def claim_poisonous(self, *, attempts: int, limit: int) -> list[str]:
-        return self.poisonous[:limit]
+    async def overdue(self, *, limit: int) -> list[str]:
+        return self.late[:limit]
+
+    async def poisonous(self, *, attempts: int, limit: int) -> list[str]:
+        return self.poison[:limit]
 
     async def find(self, session_id: str, key: str) -> Stored | None:
         return next((s for s in self.stored.get(session_id, ()) if s.key == key), None)
@@ -272,7 +273,7 @@ class FakeLedger:
             self.keys[key] = self._add(**deployment).id
         return self.lines[self.keys[key]]
 
-    async def complete(self, deployment_id: int, *, key: str, status: str) -> Deployment:
+    async def complete(self, deployment_id: int, *, status: str) -> Deployment:
         if (line := self.lines.get(deployment_id)) is None:
             raise NotFound(f"there is no deployment {deployment_id} in the ledger")
         if line.status == "started" or status == "rolled_back":

@@ -32,6 +32,8 @@ class Say:
     error: str = "so it is scripted"
     code: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    raw: str = ""
+    """In place of all events."""
     delay: float = 0
     hangs: bool = False
     cut_after: int | None = None

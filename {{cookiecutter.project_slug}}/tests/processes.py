@@ -4,6 +4,7 @@ On Linux they are forked from one that has imported the service already: a start
 second of work instead of one. How a process starts from nothing is proven where `up` is tested.
 """
 
+import gc
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,12 +34,12 @@ PORT_OF = {"serve": "PORT", "up": "PORT", "work": "METRICS_PORT", "schedule": "M
 AGENTS = Path(__file__).parent / "agents"
 KEPT = ("PATH", "HOME", "LD_LIBRARY_PATH")
 MEASURED = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-ENTRYPOINTS = ("web.app", "worker", "scheduler", "supervisor")
-IMPORTED = [__name__, *(f"{PACKAGE}.entrypoints.{name}" for name in ENTRYPOINTS)]
-IMPORTED += [f"{PACKAGE}.{name}" for name in ("adapters.schema", "adapters.runtime", "engine")]
-IMPORTED += ["alembic.command", "celery.worker.consumer", "kombu.transport.pgmq"]
-FORKED = get_context("forkserver") if sys.platform == "linux" else get_context("spawn")
-FORKED.set_forkserver_preload(IMPORTED)
+OURS = ["entrypoints.web.app", "entrypoints.worker", "entrypoints.scheduler"]
+OURS += ["entrypoints.supervisor", "adapters.schema", "adapters.runtime", "engine"]
+THEIRS = ["alembic.command", "celery.app.control", "celery.worker.strategy", "kombu.transport.pgmq"]
+SPAWNED = get_context("spawn")
+FORKED = get_context("forkserver") if sys.platform == "linux" else SPAWNED
+FORKED.set_forkserver_preload([__name__, *THEIRS, *(f"{PACKAGE}.{name}" for name in OURS)])
 PATIENCE = 30.0  # a machine under load is slow, not broken
 T = TypeVar("T")
 
@@ -58,18 +60,24 @@ def free_port() -> int:
 
 
 class Process:
-    """A command of the service's own CLI, in an environment of nothing but what is given."""
+    """A command of the service's own CLI, in an environment of nothing but what is given.
 
-    def __init__(self, *command: str, environment: dict[str, str], directory: Path) -> None:
+    Another release is a module that changes this one, in a process that has imported nothing yet.
+    """
+
+    def __init__(
+        self, *command: str, environment: dict[str, str], directory: Path, release: str = ""
+    ) -> None:
         self.port = free_port()
         self.lines: list[str] = []
         # One client: each new one would read the machine's certificates, and slow all others down.
         self._client = httpx2.Client(timeout=PATIENCE, verify=False)
         kept = {name: os.environ[name] for name in KEPT + MEASURED if name in os.environ}
         own = {PORT_OF[command[0]]: str(self.port)} if command[0] in PORT_OF else {}
-        output, written = FORKED.Pipe(duplex=False)
-        given = (command, {**kept, **own, **environment}, directory, written)
-        self._process = FORKED.Process(target=_become, args=given, daemon=True)
+        context = SPAWNED if release else FORKED
+        output, written = context.Pipe(duplex=False)
+        given = (command, {**kept, **own, **environment}, directory, written, release)
+        self._process = context.Process(target=_become, args=given, daemon=True)
         with pytest.MonkeyPatch.context() as here:
             for name in MEASURED:  # what all are forked from is not measured
                 here.delenv(name, raising=False)
@@ -95,8 +103,8 @@ class Process:
     def get(self, path: str) -> httpx2.Response:
         return self._client.get(self.url + path)
 
-    def post(self, path: str, body: object = None) -> httpx2.Response:
-        return self._client.post(self.url + path, json=body)
+    def post(self, path: str, body: object = None, **headers: str) -> httpx2.Response:
+        return self._client.post(self.url + path, json=body, headers=headers)
 
     def healthy(self, *, path: str = "/health") -> "Process":
         """Itself, once it answers there with 200."""
@@ -144,10 +152,15 @@ class Process:
 
 
 def _become(
-    command: tuple[str, ...], environment: dict[str, str], directory: Path, output: Connection
+    command: tuple[str, ...],
+    environment: dict[str, str],
+    directory: Path,
+    output: Connection,
+    release: str,
 ) -> None:
     """What the child does, whichever way it was started."""
     leash.tie(os.getppid(), signal.SIGKILL)  # no test leaves an orphan
+    gc.freeze()  # what it shares with others is left alone: to look at it is to copy it
     for number in (1, 2):
         os.dup2(output.fileno(), number)
     output.close()
@@ -160,6 +173,8 @@ def _become(
     for name in MEASURED:  # what `up` starts is measured where it is tested by itself
         os.environ.pop(name, None)
     try:
+        if release:
+            import_module(release)
         main()
     finally:
         if measured:

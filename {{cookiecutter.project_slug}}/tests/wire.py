@@ -122,7 +122,7 @@ def _response(seen: Seen, say: Say) -> bytes:
         return _whole(say, speaks.error(say))
     if not seen.body.get("stream"):
         return _whole(say, speaks.message(seen.body, say))
-    events = "".join(speaks.events(seen.body, say))
+    events = say.raw or "".join(speaks.events(seen.body, say))
     end = _chunk("") if say.cut_after is None else b""
     return _head(say, "text/event-stream", "Transfer-Encoding: chunked") + _chunk(events) + end
 

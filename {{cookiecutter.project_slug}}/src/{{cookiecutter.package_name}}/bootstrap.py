@@ -1,7 +1,7 @@
 """Settings become a running service: the only module that knows the concrete classes."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,9 +18,9 @@ from .adapters.reports import PostgresReports
 from .adapters.sessions import PostgresSessions
 from .agent.acts import Events
 from .agent.definition import Agent
-from .agent.ports import Queue
 from .agent.session import Thread
 from .ledger import World
+from .ports import Queue
 from .service import Service
 from .settings import Settings
 from .upkeep import Upkeep
@@ -44,6 +44,7 @@ class App:
     leader: PostgresLeader
     processes: PostgresProcesses
     reports: PostgresReports
+    closing: AsyncExitStack
 
 
 @asynccontextmanager
@@ -79,9 +80,12 @@ async def running(
         backing=(database, PostgresSchema(database), broker),
         retention=timedelta(days=settings.retention_days),
     )
-    await database.open()
-    await live.open()
-    try:
+    async with AsyncExitStack() as closing:  # the last first
+        for close in (database.close, live.close, leader.close, processes.close):
+            closing.push_async_callback(close)
+        closing.callback(broker.close)
+        await database.open()
+        await live.open()
         yield App(
             service=service,
             upkeep=upkeep,
@@ -89,13 +93,8 @@ async def running(
             leader=leader,
             processes=processes,
             reports=PostgresReports(database),
+            closing=closing,
         )
-    finally:
-        await processes.close()
-        await leader.close()
-        await live.close()
-        broker.close()
-        await database.close()
 
 
 def engine(settings: Settings, app: App, *, on_step: Callable[[Thread, Events], None]) -> "Engine":
@@ -103,13 +102,14 @@ def engine(settings: Settings, app: App, *, on_step: Callable[[Thread, Events], 
     from .adapters.runtime import make_model
     from .engine import Engine
 
-    service = app.service
+    service, model = app.service, make_model(settings)
+    app.closing.push_async_callback(model.close)
     return Engine(
         sessions=service.sessions,
         queue=service.queue,
         live=service.live,
         agents=service.agents,
-        model=make_model(settings),
+        model=model,
         clock=now,
         owner=lambda: app.processes.id,
         context_tokens=settings.context_tokens,

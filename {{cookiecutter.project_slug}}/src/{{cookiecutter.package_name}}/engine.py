@@ -6,6 +6,7 @@ It may be killed between any two lines: the session is another's as soon as this
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -14,16 +15,17 @@ from .agent import events as e
 from .agent.acts import Acts, Events
 from .agent.definition import Agent
 from .agent.loop import Loop
-from .agent.ports import Live, Model, Queue, Sessions
+from .agent.ports import Model
 from .agent.session import Thread
 from .errors import Unavailable
+from .ports import Live, Queue, Sessions
 from .service import ADVANCE
 
 log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 30.0
 BACKOFF_SECONDS = (1, 5, 30, 120)
-AT_ONCE, RETRY = timedelta(0), timedelta(seconds=5)
+AT_ONCE, SOON, RETRY = timedelta(0), timedelta(seconds=1), timedelta(seconds=5)
 RECOMPUTED = (e.ContextCompacted, e.SessionPaused)
 """Conclusions, not deeds: drawn anew when somebody has changed the session meanwhile."""
 
@@ -51,12 +53,15 @@ class Engine:
         try:
             if thread := await self.sessions.claim(session_id, owner=owner):
                 await self._run(thread, owner)
-        except (asyncio.CancelledError, Unavailable):
+        except asyncio.CancelledError:
             await asyncio.shield(self._let_go(session_id, owner))
+            raise
+        except Unavailable:
+            await self._let_go(session_id, owner, wake_in=SOON)
             raise
         except Exception:  # a fault of ours: tried again, but not for ever
             log.exception("session broke off", extra={"session": session_id})
-            await self._let_go(session_id, owner, wake_in=RETRY)
+            await self._let_go(session_id, owner, wake_in=RETRY, blameless=False)
 
     async def tidy(self) -> None:
         """Lets go what could not be let go when the database was away."""
@@ -72,7 +77,7 @@ class Engine:
             is_over = self.draining or monotonic() > until
             last = is_over and not isinstance(events[-1], e.ToolStarted)  # what is begun is done
             thread, released = await self._store(thread, events, owner=owner, last=last)
-        if thread.session.status == "ready" and not _failed(events):
+        if thread.session.status == "ready" and not isinstance(events[0], e.ModelFailed):
             await self.queue.send(ADVANCE, lane=thread.lane, session_id=thread.id)
 
     async def _store(
@@ -103,12 +108,20 @@ class Engine:
         await self._let_go(thread.id, owner)
         return thread, True
 
-    async def _let_go(self, session_id: str, owner: int, wake_in: timedelta = AT_ONCE) -> None:
-        try:
-            await self.sessions.release(session_id, owner=owner, wake_in=wake_in)
-            self._kept.pop(session_id, None)
-        except Unavailable:
-            self._kept[session_id] = owner
+    async def _let_go(
+        self,
+        session_id: str,
+        owner: int,
+        wake_in: timedelta = AT_ONCE,
+        *,
+        blameless: bool = True,
+    ) -> None:
+        self._kept[session_id] = owner
+        with suppress(Unavailable):
+            await self.sessions.release(
+                session_id, owner=owner, wake_in=wake_in, blameless=blameless
+            )
+            del self._kept[session_id]
 
     def _loop(self, thread: Thread) -> Loop:
         acts = Acts(
@@ -129,11 +142,7 @@ class Engine:
 
     def _wake_at(self, after: Thread, events: Events) -> datetime | None:
         """Later, where no model answered; each time after a longer wait."""
-        if after.session.status != "ready" or not _failed(events):
+        if after.session.status != "ready" or not isinstance(failed := events[0], e.ModelFailed):
             return None
         wait = BACKOFF_SECONDS[min(after.session.errors, len(BACKOFF_SECONDS)) - 1]
-        return self.clock() + timedelta(seconds=wait)
-
-
-def _failed(events: Events) -> bool:
-    return isinstance(events[0], e.ModelFailed)
+        return self.clock() + timedelta(seconds=max(wait, failed.wait))

@@ -3,7 +3,8 @@
 AppError                 exit 1, HTTP 500
 ├── ConfigError          exit 78: the environment is wrong; all faults at once
 ├── Unavailable          exit 69, HTTP 503: a backing service does not answer
-│   └── ModelError       no model answered, after every retry and fallback
+│   ├── ModelError       no model answered, after every retry and fallback
+│   └── NewerRelease     what a newer release stored, which this one can't read
 ├── NotFound             exit 1, HTTP 404
 └── Conflict             exit 1, HTTP 409: not in this state
 
@@ -34,6 +35,12 @@ class Unavailable(AppError):
 
 class ModelError(Unavailable):
     title = "No model answers"
+    retry_after: float | None = None
+    """Seconds that the provider asks to be left alone."""
+
+
+class NewerRelease(Unavailable):
+    title = "Of a newer release"
 
 
 class NotFound(AppError):

@@ -30,7 +30,7 @@ class Ledger(Protocol):
     async def record(self, *, key: str, **deployment: Any) -> Deployment:
         """A new line; for a key that is known, the line that it made."""
 
-    async def complete(self, deployment_id: int, *, key: str, status: str) -> Deployment: ...
+    async def complete(self, deployment_id: int, *, status: str) -> Deployment: ...
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Each reads the session, decides by its state, and appends events; what is to do 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import uniform
@@ -15,11 +15,11 @@ from uuid import uuid4
 
 from .agent import events as e
 from .agent.definition import Agent
-from .agent.history import Exchange, exchanges
-from .agent.ports import Live, Queue, Sessions, Stored, Summary, Watch
+from .agent.history import Exchange, Stored, exchanges
 from .agent.prompts import choose
 from .agent.session import Thread
 from .errors import Conflict, NotFound, Unavailable
+from .ports import Live, Queue, Sessions, Summary, Watch
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ TRIES, TRY_SECONDS = 20, 0.02
 LOOK_SECONDS = 5.0
 PAGE = 1000
 GONE = "it has ended; fork it, or start another"
+ENDS = (e.SessionCancelled, e.SessionFailed)
 ENDED = {"failed": GONE, "cancelled": GONE}
 Decide = Callable[[Thread], list[e.AnyEvent]]
 
@@ -113,15 +114,16 @@ class Service:
             _refuse(thread, ENDED)
             known = thread.session.open.get(request_id)
             if known is None or known.waits_for == "worker":
-                return _decided_before(thread, request_id, approved=approved, answer=answer)
-            given = {"at": self.clock(), "call_id": request_id, "by": by}
+                given = {"approved", f"answered: {answer}"} if approved else {"denied"}
+                return _decided_before(thread, request_id, given)
+            by_whom = {"at": self.clock(), "call_id": request_id, "by": by}
             if not approved:
-                return [e.ToolDenied(**given, comment=comment)]
+                return [e.ToolDenied(**by_whom, comment=comment)]
             if known.waits_for == "approval":
-                return [e.ToolApproved(**given, comment=comment)]
+                return [e.ToolApproved(**by_whom, comment=comment)]
             if answer is None:
                 raise Conflict(f"request {request_id} is a question: send an `answer`")
-            return [e.PersonAnswered(**given, answer=answer)]
+            return [e.PersonAnswered(**by_whom, answer=answer)]
 
         return await self.change(session_id, decided)
 
@@ -156,7 +158,8 @@ class Service:
         """A new session with the events up to there; a call that was about to run does not."""
         summary = await self.summary(session_id)
         events = [s.event async for s in self._all_events(session_id)]
-        at = len(events) if at is None else at
+        if at is None:  # an end is not what is asked for
+            at = next(n for n in range(len(events), 0, -1) if not isinstance(events[n - 1], ENDS))
         if not 1 <= at <= len(events):
             raise NotFound(f"session {session_id} has no event {at}: its last is {len(events)}")
         events = [events[0].model_copy(update={"forked_from": f"{session_id}@{at}"}), *events[1:at]]
@@ -230,8 +233,13 @@ class Service:
     async def _reply(self, session_id: str, seq: int) -> Reply:
         thread = await self.thread(session_id)
         told = exchanges([s async for s in self._all_events(session_id, after=seq - 1)])
+        if not told:
+            raise _unknown(session_id)
         answered = (exchange for exchange in told if exchange.response is not None)
-        return Reply(next(answered, told[0]), thread)  # one answer may be to several messages
+        exchange = next(answered, told[0])  # one answer may be to several messages
+        if exchange.response is not None and thread.session.status == "ready":
+            thread = await self.thread(session_id)  # of before the answer
+        return Reply(exchange, thread)
 
     async def _all_events(self, session_id: str, *, after: int = 0) -> AsyncIterator[Stored]:
         while True:
@@ -263,25 +271,16 @@ def _refuse(thread: Thread, states: Mapping[str, str]) -> None:
         raise Conflict(f"session {thread.id} is {status}: {why}")
 
 
-def _decided_before(
-    thread: Thread, request_id: str, *, approved: bool, answer: str | None
-) -> list[e.AnyEvent]:
+def _decided_before(thread: Thread, request_id: str, same: Collection[str]) -> list[e.AnyEvent]:
     """Nothing to append, where the decision was this one."""
-    kinds = (e.ToolApproved, e.ToolDenied, e.PersonAnswered, e.DecisionTimedOut)
-    decisions = [d for d in thread.events if isinstance(d, kinds) and d.call_id == request_id]
-    match decisions:
-        case []:
-            raise NotFound(
-                f"session {thread.id} has no request {request_id!r} that waits for a decision: "
-                f"GET /chat/sessions/{thread.id} says what does"
-            )
-        case [e.ToolApproved()] if approved:
-            return []
-        case [e.ToolDenied()] if not approved:
-            return []
-        case [e.PersonAnswered(answer=given)] if approved and given == answer:
-            return []
-    raise Conflict(f"request {request_id} of session {thread.id} has been decided otherwise")
+    if (decision := thread.session.decided.get(request_id)) is None:
+        raise NotFound(
+            f"session {thread.id} has no request {request_id!r} that waits for a decision: "
+            f"GET /chat/sessions/{thread.id} says what does"
+        )
+    if decision not in same:
+        raise Conflict(f"request {request_id} of session {thread.id} has been decided otherwise")
+    return []
 
 
 def _same(known: Stored, text: str, key: str) -> int:

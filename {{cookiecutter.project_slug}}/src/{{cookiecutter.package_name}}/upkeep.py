@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from .agent import events as e
-from .agent.ports import Backing, Processes
 from .agent.session import Thread
-from .errors import Unavailable
-from .service import ADVANCE, Service
+from .errors import NewerRelease, NotFound, Unavailable
+from .ports import Backing, Processes
+from .service import ADVANCE, Decide, Service
 
 log = logging.getLogger(__name__)
 
@@ -29,17 +29,19 @@ class Upkeep:
 
     async def sweep(self) -> int:
         """Recover what a dead process, a lost message or a late person left; how many sessions."""
-        sessions, change = self.service.sessions, self.service.change
+        sessions = self.service.sessions
         if buried := await self.processes.bury():
             log.warning("dead processes buried", extra={"count": buried})
-        for session_id in await sessions.claim_poisonous(attempts=ATTEMPTS, limit=SWEEP_LIMIT):
-            log.error("session failed", extra={"session": session_id, "attempts": ATTEMPTS})
-            await change(session_id, self._poisoned)
-        for session_id in await sessions.claim_overdue(limit=SWEEP_LIMIT):
-            await change(session_id, self._overdue)
+        poisonous = await sessions.poisonous(attempts=ATTEMPTS, limit=SWEEP_LIMIT)
+        await self._change(poisonous, self._poisoned)
+        await self._change(await sessions.overdue(limit=SWEEP_LIMIT), self._overdue)
         stale = await sessions.claim_stale(limit=SWEEP_LIMIT)
-        for session_id, lane in stale:
-            await self.service.queue.send(ADVANCE, lane=lane, session_id=session_id)
+        for place, (session_id, lane) in enumerate(stale):
+            try:
+                await self.service.queue.send(ADVANCE, lane=lane, session_id=session_id)
+            except Unavailable:
+                await sessions.put_back([session_id for session_id, _ in stale[place:]])
+                raise
         if stale:
             log.warning("sessions queued again", extra={"count": len(stale)})
         return len(stale)
@@ -73,7 +75,22 @@ class Upkeep:
         """The workers that live, as host:pid."""
         return [p["name"] for p in await self.processes.alive() if p["kind"] == "worker"]
 
-    def _poisoned(self, _: Thread) -> list[e.AnyEvent]:
+    async def _change(self, ids: Sequence[str], decide: Decide) -> None:
+        """Each for itself: one that can't be changed holds up no other."""
+        for session_id in ids:
+            try:
+                await self.service.change(session_id, decide)
+            except (NotFound, NewerRelease):
+                log.info("session is no concern of this release", extra={"session": session_id})
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("session can't be swept", extra={"session": session_id})
+
+    def _poisoned(self, thread: Thread) -> list[e.AnyEvent]:
+        if thread.session.status != "ready":
+            return []
+        log.error("session failed", extra={"session": thread.id, "attempts": ATTEMPTS})
         reason = f"begun {ATTEMPTS} times, and each time its worker ended without a result"
         return [e.SessionFailed(at=self.service.clock(), reason=reason)]
 

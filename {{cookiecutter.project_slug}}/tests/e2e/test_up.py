@@ -7,7 +7,8 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,45 @@ Up = Callable[..., Process]
 NAMES = ["up", "postgres", "web", "worker", "scheduler"]
 
 
-@pytest.fixture
-def up(passable: Path) -> Iterator[Up]:
-    """Starts `up` in a directory of the test, on its own embedded database."""
+@contextmanager
+def starting(home: Path) -> Iterator[Up]:
+    """Starts `up` in a directory there, on its own embedded database."""
     with ExitStack() as ending:
 
         def start(*command: str, directory: str = "project", **environment: str) -> Process:
-            home = passable / directory
-            home.mkdir(exist_ok=True)
+            place = home / directory
+            place.mkdir(exist_ok=True)
             environment = {"DATABASE_URL": "embedded:", "SECRET_KEY": SECRET, **environment}
-            process = Process(*(command or ["up"]), environment=environment, directory=home)
+            process = Process(*(command or ["up"]), environment=environment, directory=place)
             ending.callback(process.end)
             return process
 
         yield start
+
+
+@pytest.fixture
+def up(passable: Path) -> Iterator[Up]:
+    with starting(passable) as start:
+        yield start
+
+
+@dataclass
+class Two:
+    """Two that are up side by side, in directories of their names, and what starts a third."""
+
+    home: Path
+    up: Up
+    one: Process
+    other: Process
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    home = tmp_path_factory.mktemp("up")
+    home.chmod(0o711)
+    with starting(home) as start:
+        one, other = start(directory="one"), start(directory="other")
+        yield Two(home, start, is_up(one), is_up(other))
 
 
 def is_up(process: Process) -> Process:
@@ -45,13 +71,13 @@ def is_up(process: Process) -> Process:
     return process
 
 
-def state(tmp_path: Path, directory: str = "project") -> dict[str, Any]:
-    known: dict[str, Any] = json.loads((tmp_path / directory / ".local" / "up.json").read_text())
+def state(home: Path, directory: str = "project") -> dict[str, Any]:
+    known: dict[str, Any] = json.loads((home / directory / ".local" / "up.json").read_text())
     return known
 
 
-def pids(tmp_path: Path) -> dict[str, int]:
-    return {name: known["pid"] for name, known in state(tmp_path).items()}
+def pids(home: Path, directory: str = "project") -> dict[str, int]:
+    return {name: known["pid"] for name, known in state(home, directory).items()}
 
 
 def alive(pid: int) -> bool:
@@ -66,59 +92,57 @@ def _is_zombie(pid: int) -> bool:
     """Ended, but nobody has asked for its exit code: the first process of a container may not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-@pytest.mark.factor("VI")
-def test_nothing_outlives_a_killed_supervisor_and_what_dies_is_started_again(
-    up: Up, tmp_path: Path
-) -> None:
-    killed = is_up(up())
-    running = pids(tmp_path)
-    killed.signal(signal.SIGKILL)
-    eventually(lambda: not any(map(alive, running.values())), "no orphan is left", seconds=5)
-
-    process = is_up(up())
-    first = pids(tmp_path)
-    for name in NAMES[1:]:
-        os.kill(first[name], signal.SIGKILL)
-        restarted = f"{name} ended with -9; starting it again"
-        eventually(lambda said=restarted: said in process.output, f"{name} is started again")  # type: ignore[misc]
-    eventually(lambda: up("check").ended() == 0, "the service is whole again")
-    now = pids(tmp_path)
-    assert [name for name in NAMES if now[name] == first[name]] == ["up"]
-    assert process.output.count("starting it again") == len(NAMES[1:])
-
-
-def test_two_run_side_by_side_say_where_they_are_work_and_stop_the_database_last(
-    up: Up, tmp_path: Path
-) -> None:
-    both = {directory: up(directory=directory) for directory in ("one", "two")}
-    for directory, process in both.items():
-        known = state(tmp_path, directory) if is_up(process) else {}
+def test_two_run_side_by_side_say_where_they_are_and_work(two: Two) -> None:
+    for directory, process in {"one": two.one, "other": two.other}.items():
+        known = state(two.home, directory)
         assert list(known) == NAMES
         for name in NAMES[1:]:
             assert f"{name:9} ready, pid {known[name]['pid']}" in process.output
         assert f"http://127.0.0.1:{process.port}\n" in process.output
-        other_terminal = up("check", directory=directory)
+        other_terminal = two.up("check", directory=directory)
         assert other_terminal.ended() == 0, other_terminal.output
         assert f":{known['worker']['pid']}\n" in other_terminal.output
-    third = up(directory="one")
-    assert third.ended() == 1
-    process = both["one"]
-    assert third.output == f"error: `up` runs in this directory already, as process {process.pid}\n"
 
-    local = tmp_path / "one" / ".local"
-    for private in (local, local / "postgres"):
-        assert not private.stat().st_mode & (
-            stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
-        )
+
+def test_a_third_is_refused_and_what_is_kept_is_private(two: Two) -> None:
+    third = two.up(directory="one")
+    assert third.ended() == 1
+    assert third.output == f"error: `up` runs in this directory already, as process {two.one.pid}\n"
+    local = two.home / "one" / ".local"
+    others = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+    assert not any(folder.stat().st_mode & others for folder in (local, local / "postgres"))
     assert stat.S_IMODE((local / "postgres" / "connection.json").stat().st_mode) == 0o600
-    running = [known["pid"] for known in state(tmp_path, "one").values()]
-    process.signal(signal.SIGINT)
-    assert process.ended() == 0
-    stopped = [line.split()[2] for line in process.lines if "stopped with 0" in line]
+
+
+def test_what_dies_is_started_again(two: Two) -> None:
+    first = pids(two.home, "one")
+    for name in NAMES[1:]:
+        os.kill(first[name], signal.SIGKILL)
+        restarted = f"{name} ended with -9; starting it again"
+        eventually(lambda said=restarted: said in two.one.output, f"{name} is started again")  # type: ignore[misc]
+    whole = "the service is whole again"
+    eventually(lambda: two.up("check", directory="one").ended() == 0, whole)
+    now = pids(two.home, "one")
+    assert [name for name in NAMES if now[name] == first[name]] == ["up"]
+    assert two.one.output.count("starting it again") == len(NAMES[1:])
+
+
+def test_nothing_outlives_a_killed_supervisor_and_the_next_goes_on(two: Two) -> None:
+    running = pids(two.home, "other")
+    two.other.signal(signal.SIGKILL)
+    eventually(lambda: not any(map(alive, running.values())), "no orphan is left", seconds=5)
+    is_up(two.up(directory="other"))
+
+
+def test_it_stops_the_database_last(two: Two) -> None:
+    running = pids(two.home, "one").values()
+    two.one.signal(signal.SIGINT)
+    assert two.one.ended() == 0
+    stopped = [line.split()[2] for line in two.one.lines if "stopped with 0" in line]
     assert set(stopped) == set(NAMES[1:])
     assert stopped[-1] == "postgres"
     assert not any(map(alive, running))

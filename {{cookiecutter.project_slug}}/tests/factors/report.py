@@ -24,9 +24,8 @@ class Report:
         for factor, claim in FACTORS.items():
             proofs = self.proofs.get(factor, {})
             terminalreporter.write_line(f"{factor:>4}  {verdict(proofs):7}  {claim}")
-            for name, outcome in sorted(proofs.items()):
-                sign = "" if outcome == "passed" else f"{outcome.upper()}: "
-                terminalreporter.write_line(f"{'':15}{sign}{name.rpartition('::')[2]}")
+            for line in sorted({said(*proof) for proof in proofs.items()}):
+                terminalreporter.write_line(f"{'':15}{line}")
 
 
 def verdict(proofs: dict[str, str]) -> str:
@@ -35,6 +34,12 @@ def verdict(proofs: dict[str, str]) -> str:
     if not outcomes:
         return "not yet"
     return "holds" if outcomes == {"passed"} else "broken"
+
+
+def said(test: str, outcome: str) -> str:
+    """A line a test, whatever its parameters, and one more for what did not pass."""
+    name = test.rpartition("::")[2]
+    return name.partition("[")[0] if outcome == "passed" else f"{outcome.upper()}: {name}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,14 +15,15 @@ from {{ cookiecutter.package_name }}.agent.ports import Request, Said
 from {{ cookiecutter.package_name }}.errors import Unavailable
 from {{ cookiecutter.package_name }}.settings import Settings
 
-from ..formats import Say
-from ..processes import PACKAGE
-from ..wire import WORDS, Wire
+from ..processes import PACKAGE, Process
 from .conftest import Database
+from .test_worker import say, until
 
 KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'cap'"""
 SLOTS = 3
+A_WHILE = 0.3
+REQUEST = Request("", (Said("hi"),))
 HOLDER = f"""
 import asyncio, sys
 from contextlib import AsyncExitStack
@@ -42,12 +43,8 @@ Act = Callable[[PostgresCap, PostgresCap], Awaitable[None]]
 
 
 @pytest.fixture
-def run(database_url: str, database: Database) -> Callable[[Act], None]:
+def run(database_url: str) -> Callable[[Act], None]:
     """Runs a scenario with the caps of two processes."""
-    database.execute(
-        "CREATE UNLOGGED TABLE IF NOT EXISTS model_cooldowns"
-        " (model text PRIMARY KEY, until timestamptz NOT NULL)"
-    )
 
     async def scenario(act: Act) -> None:
         one, two = (PostgresCap(database_url, slots=SLOTS, application="cap") for _ in range(2))
@@ -77,7 +74,7 @@ async def gets_one(cap: PostgresCap, model: str = "openai:a") -> bool:
 async def is_full(cap: PostgresCap, model: str = "openai:a") -> bool:
     """Whether nobody gets a slot within a while."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(A_WHILE):
             return not await gets_one(cap, model)
     return True
 
@@ -85,16 +82,20 @@ async def is_full(cap: PostgresCap, model: str = "openai:a") -> bool:
 def test_all_processes_together_stay_below_the_cap(run: Callable[[Act], None]) -> None:
     taken, most = 0, 0
 
-    async def use(cap: PostgresCap) -> None:
+    async def use(cap: PostgresCap, is_full: asyncio.Event) -> None:
         nonlocal taken, most
         async with cap.slot("openai:a"):
             taken += 1
             most = max(most, taken)
+            if taken == SLOTS:
+                is_full.set()
+            await is_full.wait()
             await asyncio.sleep(0.01)
             taken -= 1
 
     async def act(one: PostgresCap, two: PostgresCap) -> None:
-        await asyncio.gather(*(use(cap) for cap in (one, two) for _ in range(15)))
+        is_full = asyncio.Event()
+        await asyncio.gather(*(use(cap, is_full) for cap in (one, two) for _ in range(15)))
 
     run(act)
     assert most == SLOTS
@@ -150,7 +151,7 @@ def test_who_gives_up_waiting_or_is_cut_short_leaves_no_slot_taken(
 
     async def act(one: PostgresCap, two: PostgresCap) -> None:
         assert await gets_one(one)
-        for turns in range(200):
+        for turns in range(100):
             task = asyncio.ensure_future(use(one, seconds=60 * (turns % 2)))
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -181,21 +182,19 @@ def test_a_lost_connection_loses_no_answer_and_is_made_again(
 def test_the_setting_caps_the_runtime(
     run: Callable[[Act], None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MODEL", "scripted:echo")
+    monkeypatch.setenv("MODEL_CONCURRENCY", str(SLOTS))
+
     async def act(one: PostgresCap, _: PostgresCap) -> None:
         runtime = make_model(settings.load())
-        request = Request("", (Said("hi"),))
-        asked = (runtime.answer(request, on_text=print) for _ in range(4 * SLOTS))
-        await asyncio.gather(*asked)
+        async with all_slots(one, "scripted:echo"):
+            asked = asyncio.ensure_future(runtime.answer(REQUEST, on_text=print))
+            await asyncio.wait([asked], timeout=A_WHILE)
+            assert not asked.done()
+        assert (await asked).text
         await runtime.close()
-        async with all_slots(one):
-            assert wire.in_flight == 0
 
-    with Wire([Say(text=WORDS, delay=0.05)]) as wire:
-        monkeypatch.setenv("MODEL", "openai:gpt-4.1")
-        monkeypatch.setenv("MODEL_CONCURRENCY", str(SLOTS))
-        monkeypatch.setenv("OPENAI_BASE_URL", f"{wire.url}/v1")
-        run(act)
-    assert (len(wire.seen), wire.most_in_flight) == (4 * SLOTS, SLOTS)
+    run(act)
 
 
 def test_a_database_that_is_away_is_said_to_be() -> None:
@@ -208,31 +207,21 @@ def test_a_database_that_is_away_is_said_to_be() -> None:
         asyncio.run(act())
 
 
-def test_a_model_that_cools_down_is_left_alone_by_every_process(
-    run: Callable[[Act], None], database: Database
-) -> None:
+def test_a_model_that_cools_down_is_left_alone_and_no_other(run: Callable[[Act], None]) -> None:
     async def act(one: PostgresCap, two: PostgresCap) -> None:
-        await one.cool_down("openai:a", 60)
-        await one.cool_down("openai:a", 1)
-        for cap in (one, two):
-            with pytest.raises(Failure) as caught:
-                await gets_one(cap)
-            assert 50 < (caught.value.retry_after or 0) <= 60
-            assert caught.value.is_passing
-            assert await gets_one(cap, "openai:b"), "another model is free"
-        database.execute("UPDATE model_cooldowns SET until = now()")
+        one.cool_down("openai:a", 60)
+        with pytest.raises(Failure, match="wants 60 s of rest"):
+            await gets_one(one)
+        assert await gets_one(one, "openai:b")
         async with all_slots(two):
-            assert await is_full(one)
+            assert await is_full(one, "openai:b")
 
     run(act)
 
 
-def test_no_provider_holds_everybody_up_for_long(
-    run: Callable[[Act], None], database: Database
+def test_a_worker_with_a_cap_answers(
+    start: Callable[..., Process], database: Database, settings: Settings
 ) -> None:
-    async def act(one: PostgresCap, two: PostgresCap) -> None:
-        await one.cool_down("openai:a", 1e9)
-
-    run(act)
-    bound = "SELECT until <= now() + interval '10 minutes' FROM model_cooldowns"
-    assert database.execute(bound).fetchone() == (True,)
+    session = say(settings)
+    start("work", MODEL_CONCURRENCY="1").healthy()
+    until(database, session, "idle")

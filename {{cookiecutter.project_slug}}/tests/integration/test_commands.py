@@ -274,5 +274,5 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(
 
 def test_the_agents_are_listed_with_their_tools() -> None:
     found = json.loads(output("agents", "list", "--json"))
-    assert found["echo"]["tools"] == ["act", "risk", "ask_person"]
+    assert found["echo"]["tools"] == ["act", "risk", "hang", "ask_person"]
     assert "echo: Echoes.\n" in output("agents", "list")

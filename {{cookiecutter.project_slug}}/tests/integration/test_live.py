@@ -15,8 +15,8 @@ from {{ cookiecutter.package_name }}.adapters.live import PostgresLive
 from {{ cookiecutter.package_name }}.adapters.postgres import Postgres
 from {{ cookiecutter.package_name }}.adapters.sessions import PostgresSessions
 from {{ cookiecutter.package_name }}.agent import events as e
-from {{ cookiecutter.package_name }}.agent.ports import News, Watch
 from {{ cookiecutter.package_name }}.agent.session import Thread
+from {{ cookiecutter.package_name }}.ports import News, Watch
 
 AWAY = "postgresql://app@127.0.0.1:1/app"
 KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -118,13 +118,13 @@ def test_thousands_of_news_reach_every_watcher_and_the_newest_is_never_lost(
                 async with hearer.watch(session) as watch:
                     await listens(watch)
                     ready.release()
-                    await heard(watch, lambda news: news.seq == 200)
+                    await heard(watch, lambda news: news.seq == 100)
 
             ready = asyncio.Semaphore(0)
-            watchers = [asyncio.create_task(watch(sessions[n % 20])) for n in range(200)]
+            watchers = [asyncio.create_task(watch(sessions[n % 20])) for n in range(100)]
             for _ in watchers:
                 await ready.acquire()
-            for seq in range(2, 201):
+            for seq in range(2, 101):
                 for session in sessions:
                     teller.token(session, "word ")
                     teller.tell(session, seq)

@@ -2,29 +2,22 @@
 
 import asyncio
 import json
-import re
-import subprocess
-import sys
 from decimal import Decimal
 
 import pytest
 
-from {{ cookiecutter.package_name }}.agent.ports import (
-    Answer,
-    Replied,
-    Request,
-    Result,
-    Said,
-    Wanted,
-)
-from {{ cookiecutter.package_name }}.errors import ModelError
+from {{ cookiecutter.package_name }}.adapters.caps import Uncapped
+from {{ cookiecutter.package_name }}.adapters.runtime import make_model
+from {{ cookiecutter.package_name }}.agent.ports import Answer, Request, Wanted
+from {{ cookiecutter.package_name }}.entrypoints.commands.doctor import examine_models
+from {{ cookiecutter.package_name }}.errors import ConfigError, ModelError
+from {{ cookiecutter.package_name }}.settings import Settings
 
-from ..asking import HELLO, LOOK, MODELS, REQUEST, Ask
+from ..asking import HELLO, KEY, LOOK, MODELS, REQUEST, Ask
+from ..conftest import SECRET
 from ..formats import Say
-from ..processes import PACKAGE
+from ..processes import free_port
 from ..wire import WORDS, Wire
-
-pytestmark = pytest.mark.xdist_group("models")  # one process of the run imports the SDKs
 
 
 @pytest.fixture(params=list(MODELS))
@@ -61,11 +54,15 @@ def test_usage_tells_what_came_from_the_cache_and_what_it_cost(ask: Ask) -> None
     assert Decimal("0.001") < usage.cost < Decimal("0.01")
 
 
-def test_a_model_in_no_price_list_costs_nothing(ask: Ask) -> None:
+def test_a_model_in_no_price_list_costs_nothing_and_is_named_once(
+    ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
     ask.set("MODEL", f"{ask.provider}:home-grown")
     with Wire([HELLO]) as wire:
         usage = ask(wire).usage
+        ask(wire)
     assert (usage.tokens, usage.cost) == (15, Decimal(0))
+    assert caplog.messages == ["model is in no price list"]
 
 
 def test_what_a_server_does_not_count_is_estimated(ask: Ask) -> None:
@@ -73,18 +70,6 @@ def test_what_a_server_does_not_count_is_estimated(ask: Ask) -> None:
         usage = ask(wire).usage
     assert 10 < usage.input_tokens < 100
     assert 5 < usage.output_tokens < 50
-
-
-def test_a_conversation_keeps_its_order_and_our_ids(ask: Ask) -> None:
-    calls = (Wanted("look", {"at": 1}, "c1"), Wanted("look", {"at": 2}, "c2"))
-    results = (Result("c1", "look", "one"), Result("c2", "look", "two"))
-    messages = (Said("hi"), Replied(" ", calls), *results, Said("and"), Said("so?"))
-    with Wire([HELLO]) as wire:
-        ask(wire, Request("Be short.", messages, (LOOK,)))
-    body = wire.seen[0].body
-    shown = re.findall(r'"(hi| |c1|c2|one|two|and|so\?)"', json.dumps(body["messages"]))
-    assert shown == ["hi", "c1", "c2", "c1", "one", "c2", "two", "and", "so?"]
-    assert '"Be short."' in json.dumps(body)
 
 
 @pytest.mark.factor("A1")
@@ -117,7 +102,8 @@ def test_models_of_one_provider_share_a_client_and_its_connection(ask: Ask) -> N
     assert (len(wire.seen), wire.connections) == (2, 1)
 
 
-def test_more_wait_at_once_than_a_client_would_let(ask: Ask) -> None:
+def test_more_wait_at_once_than_a_client_would_let(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Ask("openai", monkeypatch)
     ask.set("WORKER_CONCURRENCY", "1")
 
     async def all_of_them(wire: Wire) -> list[Answer]:
@@ -150,19 +136,137 @@ def test_a_server_of_ones_own_needs_no_key(ask: Ask) -> None:
         assert ask(wire).text == "".join(WORDS)
 
 
-def test_an_sdk_is_imported_only_where_its_model_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Say(status=503),
+        Say(cut_after=0),
+        Say(text=WORDS, cut_after=2),
+        Say(text=WORDS, stops=None),
+        *(Say(status=status) for status in (408, 409, 429, 529)),
+    ],
+    ids=lambda say: f"{say.status}-{say.cut_after}-{say.stops}",
+)
+def test_what_may_pass_is_tried_again(ask: Ask, fault: Say) -> None:
+    with Wire([fault, HELLO]) as wire:
+        answer = ask(wire)
+    assert answer.text == "".join(WORDS)
+    assert len(wire.seen) == 2
+    assert ask.told[-len(WORDS) :] == list(WORDS)
+
+
+def test_only_we_repeat(ask: Ask) -> None:
+    with Wire([Say(status=500, error="out of order")]) as wire:
+        assert ask.fails(wire) == "HTTP 500, out of order"
+    assert len(wire.seen) == 4
+
+
+def test_a_server_that_is_not_there_is_one_line(ask: Ask) -> None:
+    wire = Wire(port=free_port())
+    assert ask.fails(wire) == "the connection failed: All connection attempts failed"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_what_will_not_pass_is_one_line_without_the_key(ask: Ask, status: int) -> None:
+    with Wire([Say(status=status, error=f"no\n good: {KEY} {'x' * 184} {KEY}")]) as wire:
+        why = ask.fails(wire)
+    refused = "the key is refused, or may not use this model"
+    said = refused if status in {401, 403} else f"no good: *** {'x' * 184} **"
+    assert why == f"HTTP {status}, {said}"
+    assert len(wire.seen) == 1
+
+
+def test_a_quota_that_is_used_up_does_not_come_back_by_waiting(ask: Ask) -> None:
+    code = "insufficient_quota" if ask.provider == "openai" else "billing_error"
+    with Wire([Say(status=429, code=code)]) as wire:
+        assert ask.fails(wire) == "HTTP 429, so it is scripted"
+    assert len(wire.seen) == 1
+
+
+def test_a_refusal_leads_to_the_next_model(ask: Ask) -> None:
+    is_openai = ask.provider == "openai"
+    stops, other = ("content_filter", "anthropic") if is_openai else ("refusal", "openai")
+    ask.set("MODEL_FALLBACKS", MODELS[other])
+    with Wire([Say(stops=stops), HELLO]) as wire:
+        assert ask(wire).model == MODELS[other]
+
+
+def test_half_an_answer_is_none(ask: Ask) -> None:
+    stops = "length" if ask.provider == "openai" else "max_tokens"
+    with Wire([Say(text=WORDS, stops=stops)]) as wire:
+        assert ask.fails(wire) == "its answer was cut off at the most that it says at once"
+    assert len(wire.seen) == 1
+
+
+def test_what_is_no_answer_may_be_one_the_next_time(ask: Ask) -> None:
+    odd = {"choices": ["x"], "type": "content_block_start", "index": 0, "content_block": {}}
+    with Wire([Say(raw=f"data: {json.dumps(odd)}\n\n"), HELLO]) as wire:
+        assert ask(wire).text == "".join(WORDS)
+    assert len(wire.seen) == 2
+
+
+def test_the_wait_that_is_asked_for_is_kept(ask: Ask) -> None:
+    busy = Say(status=429, headers=(("Retry-After", "7"),))
+    slept: list[float] = []
+
+    async def answer(wire: Wire) -> Answer:
+        runtime = ask.runtime(wire.url)
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            runtime.cap = Uncapped()
+
+        runtime.sleep = sleep
+        answer = await runtime.answer(REQUEST, on_text=print)
+        await runtime.close()
+        return answer
+
+    with Wire([busy, HELLO]) as wire:
+        assert asyncio.run(answer(wire)).text == "".join(WORDS)
+    assert slept == [7]
+
+
+def test_one_that_hangs_leaves_time_for_the_next(ask: Ask) -> None:
+    ask.set("MODEL_TIMEOUT", "1")
+    ask.set("MODEL_FALLBACKS", f"{ask.provider}:other")
+    with Wire([Say(hangs=True), HELLO]) as wire:
+        assert ask(wire).model == f"{ask.provider}:other"
+
+
+def test_the_provider_itself_needs_its_key(ask: Ask) -> None:
+    ask.key("")
+    with pytest.raises(ConfigError) as caught:
+        make_model(Settings.load())
+    variable = f"{ask.provider.upper()}_API_KEY"
+    fault = f"MODEL={MODELS[ask.provider]} is not usable: it needs {variable}, which is not set"
+    assert str(caught.value) == fault
+
+
+def test_a_key_that_can_be_none_is_named_but_not_shown(ask: Ask) -> None:
+    ask.key(f"{KEY}\n")
+    with pytest.raises(ConfigError) as caught:
+        make_model(Settings.load())
+    assert f"{ask.provider.upper()}_API_KEY holds a blank" in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "faults"),
+    [
+        ({}, []),
+        ({"MODEL": "openai:own", "OPENAI_BASE_URL": "http://models:8000/v1"}, []),
+        (
+            {"MODEL": "nobody:x", "MODEL_FALLBACKS": "openai:gpt-5.2"},
+            ["MODEL=nobody:x is not usable: ", "needs OPENAI_API_KEY, which is not set"],
+        ),
+    ],
+)
+def test_the_doctor_says_which_model_can_not_be_used(
+    environment: dict[str, str], faults: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Ask("openai", monkeypatch)
-    source = f"""
-import sys
-from {PACKAGE}.adapters.runtime import make_model
-from {PACKAGE}.settings import Settings
-sdks = set("pydantic_ai openai anthropic".split())
-print(*sdks & set(sys.modules), "then", end=" ")
-make_model(Settings.load())
-print(*sorted(sdks & set(sys.modules)))
-"""
-    python = [sys.executable, "-c", source]
-    loaded = subprocess.run(python, capture_output=True, text=True, timeout=60, check=True)
-    assert loaded.stdout.split() == ["then", "openai", "pydantic_ai"]
+    own = {"DATABASE_URL": "embedded:", "SECRET_KEY": SECRET, "MODEL": "scripted:echo"}
+    for name, value in {**own, **environment}.items():
+        monkeypatch.setenv(name, value)
+    wrong = [finding.words for finding in examine_models(Settings.load()) if finding.is_wrong]
+    assert len(wrong) == len(faults)
+    assert all(fault in words for fault, words in zip(faults, wrong, strict=True))

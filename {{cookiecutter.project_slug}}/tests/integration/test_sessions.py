@@ -23,6 +23,9 @@ STARTED = e.SessionStarted(at=NOW, agent="release", prompt="v1")
 SPOKE = e.UserSpoke(at=NOW, text="hello")
 ANSWERED = e.AgentAnswered(at=NOW, text="hi")
 THOUGHT = e.ModelAnswered(at=NOW, seen=2, model="m", text="hi")
+WEEK = datetime.now(UTC) + timedelta(days=7)
+CALL = e.Call(id="c1", tool="deploy", arguments={})
+ASKED = e.ToolRequested(at=NOW, call=CALL, permission="ask", expires_at=WEEK)
 
 
 class Store:
@@ -209,7 +212,9 @@ def test_a_session_let_go_for_a_while_is_nobodys_until_then(database_url: str) -
         thread = await store.started(SPOKE)
         owner = await store.process.beat()
         assert await store.sessions.claim(thread.id, owner=owner)
-        await store.sessions.release(thread.id, owner=owner, wake_in=timedelta(hours=1))
+        await store.sessions.release(
+            thread.id, owner=owner, wake_in=timedelta(hours=1), blameless=True
+        )
         assert await store.sessions.claim(thread.id, owner=owner) is None
         assert await store.sessions.claim_stale(limit=10) == []
         with psycopg.connect(database_url, autocommit=True) as beside:
@@ -225,8 +230,15 @@ def test_a_session_of_a_newer_release_is_left_to_newer_workers(database_url: str
         thread = await store.started(SPOKE)
         owner = await store.process.beat()
         with psycopg.connect(database_url, autocommit=True) as beside:
-            beside.execute("UPDATE sessions SET schema = %s", [e.SCHEMA + 1])
-        assert await store.sessions.claim(thread.id, owner=owner) is None
+            beside.execute("UPDATE sessions SET schema = %s, attempts = 5", [e.SCHEMA + 1])
+            assert await store.sessions.claim(thread.id, owner=owner) is None
+            assert await store.sessions.poisonous(attempts=5, limit=10) == []
+            assert await store.sessions.append(thread, SPOKE)  # as an older web process may
+            assert await store.sessions.claim(thread.id, owner=owner) is None
+            beside.execute("UPDATE sessions SET wake_at = now(), status = 'waiting'")
+            assert await store.sessions.overdue(limit=10) == []
+            beside.execute("UPDATE sessions SET schema = %s", [e.SCHEMA])
+            assert await store.sessions.overdue(limit=10) == [thread.id]
 
     scenario(act, database_url)
 
@@ -266,14 +278,84 @@ def test_sessions_are_listed_newest_first_page_by_page(database_url: str) -> Non
 
 def test_deleted_and_forgotten_sessions_leave_nothing(database_url: str) -> None:
     async def act(store: Store) -> None:
-        deleted, old, busy = [await store.started(*said) for said in ([], [], [SPOKE])]
+        deleted, old, busy, waits = [
+            await store.started(*said) for said in ([], [], [SPOKE], [SPOKE, THOUGHT, ASKED])
+        ]
         assert await store.sessions.delete(deleted.id)
         assert not await store.sessions.delete(deleted.id)
         with psycopg.connect(database_url, autocommit=True) as beside:
             beside.execute(AGE)
             assert await store.sessions.forget(older_than=timedelta(days=30)) == 1
             left = beside.execute("SELECT DISTINCT session_id::text FROM events").fetchall()
-        assert left == [(busy.id,)]
+        assert {session_id for (session_id,) in left} == {busy.id, waits.id}
         assert await store.sessions.load(old.id) is None
+
+    scenario(act, database_url)
+
+
+def test_a_pending_decision_keeps_nothing_else_of_the_session_waiting(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        owner = await store.process.beat()
+        thread = await store.started(SPOKE)
+        assert await store.sessions.claim(thread.id, owner=owner)
+        waiting = thread.after(THOUGHT, ASKED)
+        asks = (THOUGHT, ASKED)
+        assert await store.sessions.commit(waiting, asks, owner=owner, release=True)
+        assert waiting.session.status == "waiting"
+        assert await store.sessions.claim(thread.id, owner=owner) is None
+        assert await store.sessions.append(waiting, SPOKE)
+        assert await store.sessions.claim(thread.id, owner=owner)
+
+    scenario(act, database_url)
+
+
+def test_a_decision_of_a_fork_is_overdue_as_well(database_url: str) -> None:
+    asked = ASKED.model_copy(update={"expires_at": NOW})
+
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE, THOUGHT, asked)
+        assert await store.sessions.overdue(limit=10) == [thread.id]
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute("UPDATE sessions SET schema = %s", [e.SCHEMA + 1])
+        assert await store.sessions.overdue(limit=10) == []
+
+    scenario(act, database_url)
+
+
+def test_only_what_a_session_is_to_blame_for_counts_against_it(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+        owner = await store.process.beat()
+        for blameless, poisonous in ((True, []), (False, [thread.id])):
+            assert await store.sessions.claim(thread.id, owner=owner)
+            await store.sessions.release(
+                thread.id, owner=owner, wake_in=timedelta(0), blameless=blameless
+            )
+            assert await store.sessions.poisonous(attempts=1, limit=10) == poisonous
+
+    scenario(act, database_url)
+
+
+def test_what_could_not_be_queued_is_stale_at_once(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute("UPDATE sessions SET dispatched_at = 'epoch'")
+        for _ in range(8):
+            assert await store.sessions.claim_stale(limit=10) == [(thread.id, "default")]
+            await store.sessions.put_back([thread.id])
+        assert await store.sessions.claim_stale(limit=10) == [(thread.id, "default")]
+        assert await store.sessions.claim_stale(limit=10) == []
+
+    scenario(act, database_url)
+
+
+def test_an_older_release_leaves_a_newer_session_to_the_newer(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started()
+        with psycopg.connect(database_url, autocommit=True) as beside:
+            beside.execute("UPDATE sessions SET schema = %s", [e.SCHEMA + 1])
+        assert await store.sessions.append(thread, SPOKE)
+        assert await store.sessions.claim(thread.id, owner=await store.process.beat()) is None
 
     scenario(act, database_url)

@@ -15,21 +15,6 @@ Start = Callable[..., Process]
 AWAY = "postgresql://app:hunter2@127.0.0.1:1/app"
 
 
-def test_ready_asks_database_schema_and_broker(start: Start, empty_database: str) -> None:
-    web = start("serve").healthy(path="/ready")
-    services = web.get("/ready").json()["services"]
-    assert services == {"database": "ok", "schema": "ok", "broker": "ok"}
-    unmigrated = start(
-        "serve", DATABASE_URL=empty_database, BROKER_URL="amqp://127.0.0.1:1"
-    ).healthy()
-    answer = unmigrated.get("/ready")
-    assert answer.status_code == 503
-    services = answer.json()["services"]
-    assert services["database"] == "ok"
-    assert "run `migrate`" in services["schema"]
-    assert "refused" in services["broker"]
-
-
 def test_a_database_that_is_away_leaves_the_process_alive_and_not_ready(start: Start) -> None:
     web = start("serve", DATABASE_URL=AWAY).healthy()
     answer = web.get("/ready")

@@ -1,18 +1,24 @@
 """Sessions through a real broker to real workers, some of which are stopped or killed."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
+import httpx2
 import psycopg
 import pytest
 
+from {{ cookiecutter.package_name }}.adapters.runtime import Runtime
 from {{ cookiecutter.package_name }}.adapters.schema import Schema
-from {{ cookiecutter.package_name }}.bootstrap import running
+from {{ cookiecutter.package_name }}.bootstrap import engine, running
+from {{ cookiecutter.package_name }}.entrypoints import scheduler, worker
 from {{ cookiecutter.package_name }}.settings import Settings
+from {{ cookiecutter.package_name }}.telemetry.metrics import Metrics
 
-from ..processes import Process, eventually
+from ..processes import Process, eventually, free_port
 from .conftest import Database
 
 Start = Callable[..., Process]
@@ -43,6 +49,12 @@ def until(database: Database, session: str, wanted: str) -> None:
         lambda: status(database, session) == wanted,
         f"session is {wanted}, not {status(database, session)}",
     )
+
+
+def health(port: int) -> int:
+    with suppress(httpx2.TransportError):
+        return httpx2.get(f"http://127.0.0.1:{port}/health", verify=False).status_code
+    return 0
 
 
 def until_claimed(database: Database, session: str) -> None:
@@ -84,6 +96,21 @@ def test_a_worker_out_of_time_hands_its_session_back_and_another_answers(
     assert "task handed back" in worker.output
     start("work").healthy()
     until(database, session, "idle")
+
+
+@pytest.mark.factor("IX")
+def test_tools_that_never_return_hold_up_nothing_and_no_goodbye(
+    start: Start, database: Database, settings: Settings
+) -> None:
+    worker = start("work").healthy()
+    for session in [say(settings, "hang") for _ in range(8)]:
+        until(database, session, "idle")
+        assert "tool_failed" in kinds(database, session)
+    until(database, say(settings, "act"), "idle")
+    left = "SELECT 1 WHERE EXISTS (SELECT FROM pgmq.q_advance_default)"
+    eventually(lambda: not database.execute(left).fetchone(), "every task is acknowledged")
+    worker.signal(signal.SIGTERM)
+    assert worker.ended(seconds=10) == 0, worker.output
 
 
 @pytest.mark.factor("VI", "IX")
@@ -162,8 +189,83 @@ def test_a_due_job_runs_once_and_its_time_is_kept(
     start("work").healthy()
     start("schedule").healthy().logged("job started")
     until(database, session, "gone")
-    seen = database.execute("SELECT last_run > now() - interval '1 minute' FROM jobs").fetchone()
-    assert seen == (True,)
+    seen = database.execute("SELECT bool_and(last_run > now() - interval '1 minute') FROM jobs")
+    assert seen.fetchone() == (True,)
+
+
+def test_the_day_is_reported_in_one_event_on_the_lane_of_the_deploy(
+    start: Start, database: Database
+) -> None:
+    database.execute("INSERT INTO jobs VALUES ('sessions.report', now() - interval '2 days')")
+    worker = start("work", LANE="blue").healthy()
+    start("schedule", LANE="blue").healthy().logged("job started")
+    (report,) = [e for e in worker.logged("daily report").events if e["event"] == "daily report"]
+    assert {"since", "until", "sessions", "events", "tokens", "cost", "waiting"} <= report.keys()
+    assert report["tokens"] == 0
+
+
+def test_a_fault_of_the_scheduler_is_said_and_outlived_and_shown_while_it_stays(
+    settings: Settings,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("METRICS_PORT", str(port := free_port()))
+    monkeypatch.setattr(scheduler, "STUCK_SECONDS", 1)
+    monkeypatch.setattr(scheduler, "RETRY_SECONDS", 0.1)
+    say(settings)
+    database.execute("UPDATE sessions SET dispatched_at = now() - interval '6 s'")
+    database.execute("ALTER TABLE sessions ADD CONSTRAINT fault CHECK (false) NOT VALID")
+
+    async def scenario() -> None:
+        ours = scheduler.Scheduler(Settings.load())
+        task = asyncio.create_task(ours.run())
+        await asyncio.to_thread(eventually, lambda: health(port) == 503, "the fault shows")
+        database.execute("ALTER TABLE sessions DROP CONSTRAINT fault")
+        await asyncio.to_thread(eventually, lambda: health(port) == 200, "it is outlived")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await task
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        database.execute("ALTER TABLE sessions DROP CONSTRAINT IF EXISTS fault")
+    assert "scheduler stumbled" in caplog.messages
+
+
+def test_a_fault_of_the_heart_is_said_and_outlived_and_shown_while_it_stays(
+    settings: Settings,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "STILL_SECONDS", 1)
+    monkeypatch.setattr(worker, "BEAT_SECONDS", 0.1)
+    try:
+        with worker.Loop(settings, Metrics(settings, "worker")) as loop:
+            assert loop.health()
+            loop.start_heart()
+            database.execute("ALTER TABLE processes ADD CONSTRAINT fault CHECK (false) NOT VALID")
+            eventually(lambda: loop.health() is None, "the fault shows")
+            database.execute("ALTER TABLE processes DROP CONSTRAINT fault")
+            eventually(loop.health, "it is outlived")
+            loop.stop_heart()
+    finally:
+        database.execute("ALTER TABLE processes DROP CONSTRAINT IF EXISTS fault")
+    assert "worker's heart stumbled" in caplog.messages
+
+
+def test_the_model_is_closed_with_the_service(settings: Settings) -> None:
+    closed: list[bool] = []
+
+    async def scenario() -> None:
+        async with running(settings, "test") as app:
+            model = engine(settings, app, on_step=lambda *_: None).model
+            assert isinstance(model, Runtime)
+            model.closing.callback(closed.append, True)
+
+    asyncio.run(scenario())
+    assert closed
 
 
 @pytest.mark.factor("XI")

@@ -122,12 +122,45 @@ def test_an_act_whose_end_got_lost_is_done_again_under_its_key() -> None:
             raise Unavailable("it may be written")
         return "written"
 
-    play = Player(make_agent(tool(write), look), wants(("write", {}), ("look", {})), Replied("ok"))
+    play = Player(make_agent(tool(write), look), wants(("write", {})), Replied("ok"))
     with pytest.raises(Unavailable):
         play.say()
     assert play.run() == "idle"
     assert keys == ["s:c1", "s:c1"]
-    assert play.kinds.count("tool_returned") == 2
+
+
+def test_of_calls_at_once_the_ends_that_are_known_are_not_lost_with_the_one_that_is_not() -> None:
+    tries: list[str] = []
+
+    async def write() -> None:
+        tries.append("write")
+        if len(tries) == 1:
+            raise Unavailable("it may be written")
+
+    paid, pays = counted(idempotent=False)
+    calls = wants((paid.name, {}), ("write", {}))
+    play = Player(make_agent(tool(write), paid), calls, Replied("ok"))
+    assert play.say() == "idle"
+    assert (len(tries), len(pays)) == (2, 1)
+
+
+def test_what_came_back_before_a_worker_was_stopped_is_kept() -> None:
+    async def stop() -> None:
+        async def hang() -> None:
+            step.cancel()
+            await asyncio.Event().wait()
+
+        paid, _ = counted(idempotent=True)
+        play.agent = make_agent(tool(hang), paid)
+        play.begin()
+        play.store(said("go"))
+        await play.step()
+        step = asyncio.create_task(play.step())
+        await step
+
+    play = Player(make_agent(), wants(("act", {}), ("hang", {})))
+    asyncio.run(stop())
+    assert play.kinds[-1] == "tool_returned"
 
 
 def test_a_worker_that_is_told_to_stop_takes_no_tool_for_broken(

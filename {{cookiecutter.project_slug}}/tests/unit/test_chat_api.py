@@ -2,16 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from {{ cookiecutter.package_name }}.about import about
 from {{ cookiecutter.package_name }}.agent.definition import Agent
 from {{ cookiecutter.package_name }}.agent.limits import Limits
 from {{ cookiecutter.package_name }}.agent.ports import Replied, Request, Result, Wanted
@@ -90,21 +91,38 @@ class Chat:
         return session, pending
 
 
+class Parts:
+    """The parts of the test at hand."""
+
+    upkeep: Upkeep
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+
+@pytest.fixture(scope="module")
+def served() -> tuple[FastAPI, Parts]:
+    """Making the application takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATABASE_URL", "postgresql://db/app")
+        environment.setenv("SECRET_KEY", SECRET)
+        parts = Parts()
+        return create_app(Settings.load(), parts=parts), parts
+
+
 @pytest.fixture
-def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
+def chat(served: tuple[FastAPI, Parts]) -> Iterator[Chat]:
+    app, parts = served
     sessions, live, workers = FakeSessions(), FakeLive(), Workers()
     limits = Limits(tokens=BUDGET)
     agents = {
         name: Agent(name=name, description="", prompts={"v1": ""}, tools=(deploy,), limits=limits)
         for name in ("one", "two")
     }
-    service = Service(
-        sessions=sessions,
-        queue=workers,
-        live=live,
-        agents=agents,
-        clock=now,
-    )
+    service = Service(sessions=sessions, queue=workers, live=live, agents=agents, clock=now)
     workers.engine = Engine(
         sessions=sessions,
         queue=workers,
@@ -117,20 +135,9 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
         decision_time=timedelta(days=7),
         on_step=lambda *_: None,
     )
-
-    @asynccontextmanager
-    async def parts() -> AsyncIterator[Parts]:
-        yield Parts(upkeep_of(service))
-
-    monkeypatch.setenv("DATABASE_URL", "postgresql://db/app")
-    monkeypatch.setenv("SECRET_KEY", SECRET)
-    with TestClient(create_app(Settings.load(), parts=parts())) as http:
+    parts.upkeep = upkeep_of(service)
+    with TestClient(app) as http:
         yield Chat(http, workers, sessions)
-
-
-@dataclass(frozen=True)
-class Parts:
-    upkeep: Upkeep
 
 
 def now() -> datetime:
@@ -440,10 +447,12 @@ def test_a_head_of_a_stream_is_over_at_once(chat: Chat) -> None:
 
 def test_the_openapi_document_describes_each_answer_of_each_route(chat: Chat) -> None:
     document = chat.http.get("/openapi.json").json()
+    assert document["info"]["title"] == about().name
     routes = {path: item for path, item in document["paths"].items() if path.startswith("/chat")}
     assert len(routes) == 10
     for path, item in routes.items():
         for method, route in item.items():
+            assert set(route["responses"]["500"]["content"]) == {"application/problem+json"}
             documented = set(route["responses"])
             assert {"422", "500", "503"} <= documented, (method, path)
             assert ("404" in documented) == ("{session_id}" in path or method == "post")
@@ -453,6 +462,8 @@ def test_the_openapi_document_describes_each_answer_of_each_route(chat: Chat) ->
     told = routes["/chat/sessions/{session_id}/messages"]["post"]["responses"]
     assert told["200"]["content"] == told["202"]["content"]
     text, schemas = json.dumps(document), document["components"]["schemas"]
+    assert "Problem" in schemas
+    assert "HTTPValidationError" not in text
     for name in set(text.split('"#/components/schemas/')[1:]):
         assert name.partition('"')[0] in schemas
     kinds = schemas["Events"]["properties"]["events"]["items"]["allOf"][0]["discriminator"]

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,29 +35,42 @@ def test_what_initdb_says_is_passed_on_and_no_half_cluster_is_left(
     assert [file.name for file in (passable / "postgres").iterdir()] == ["connection.json"]
 
 
-def test_a_damaged_password_file_is_one_line(passable: Path) -> None:
-    database = Embedded(passable / "postgres")
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Embedded:
+    """Making one takes longer than all tests of it."""
+    home = tmp_path_factory.mktemp("embedded")
+    home.chmod(0o711)
+    database = Embedded(home / "postgres")
     database.prepare()
-    (passable / "postgres" / "connection.json").write_text('{"port": 1, "pass')
+    return database
+
+
+@pytest.fixture
+def database(cluster: Embedded) -> Iterator[Embedded]:
+    known = cluster.directory / "connection.json"
+    before = known.read_text()
+    yield cluster
+    known.write_text(before)
+    (cluster.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def test_a_damaged_password_file_is_one_line(database: Embedded) -> None:
+    (database.directory / "connection.json").write_text('{"port": 1, "pass')
     for act in (database.url, database.prepare):
         with pytest.raises(AppError, match="is damaged"):
             act()
 
 
 def test_a_live_server_in_the_same_place_is_named(
-    passable: Path, monkeypatch: pytest.MonkeyPatch
+    database: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "RETIRE_SECONDS", 0.1)
-    database = Embedded(passable / "postgres")
-    database.prepare()
     (database.data / "postmaster.pid").write_text(f"{os.getpid()}\n")
     with pytest.raises(AppError, match=f"process {os.getpid()} runs a PostgreSQL"):
         database.prepare()
 
 
-def test_the_lock_file_of_a_dead_server_is_no_obstacle(passable: Path) -> None:
-    database = Embedded(passable / "postgres")
-    database.prepare()
+def test_the_lock_file_of_a_dead_server_is_no_obstacle(database: Embedded) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
     (database.data / "postmaster.pid").write_text(f"{dead.pid}\n")
@@ -72,9 +86,7 @@ def test_a_zombie_is_dead() -> None:
         eventually(lambda: not embedded._is_alive(process.pid), "it is seen as dead")  # noqa: SLF001
 
 
-def test_a_port_that_is_taken_is_left_for_another(passable: Path) -> None:
-    database = Embedded(passable / "postgres")
-    database.prepare()
+def test_a_port_that_is_taken_is_left_for_another(database: Embedded) -> None:
     port = int(database.url().rpartition(":")[2].partition("/")[0])
     with socket.create_server(("127.0.0.1", port)):
         database.prepare()

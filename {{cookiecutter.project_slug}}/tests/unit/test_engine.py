@@ -204,6 +204,21 @@ def test_a_model_that_does_not_answer_is_asked_again_later_and_then_a_person() -
     play(act)
 
 
+def test_a_provider_that_asks_for_a_wait_is_left_alone_so_long() -> None:
+    async def act(world: World) -> None:
+        session = await world.said()
+        world.model.says = [ModelError("busy")]
+        world.model.says[0].retry_after = 600  # type: ignore[union-attr]
+        began = now()
+        await world.engine.advance(session)
+        assert (world.sessions.wakes[session] or began) >= began + timedelta(minutes=10)
+        failed = world.sessions.stored[session][-1].event
+        assert isinstance(failed, e.ModelFailed)
+        assert failed.wait == 600
+
+    play(act)
+
+
 def test_a_tool_that_breaks_is_a_short_error_for_the_model() -> None:
     async def act(world: World) -> None:
         world.model.says = [calls("stumble"), "never mind"]
@@ -248,10 +263,10 @@ def test_what_can_not_be_let_go_while_the_database_is_away_is_let_go_later() -> 
         away = True
         release = world.sessions.release
 
-        async def fails(session_id: str, *, owner: int, wake_in: timedelta) -> None:
+        async def fails(session_id: str, **how: Any) -> None:
             if away:
                 raise Unavailable("away")
-            await release(session_id, owner=owner, wake_in=wake_in)
+            await release(session_id, **how)
 
         world.sessions.release = fails  # type: ignore[method-assign]
         world.model.says = [Unavailable("away")]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.session import Session, Thread
+from {{ cookiecutter.package_name }}.errors import NewerRelease
 
 from .core import NOW, returned, stored
 
@@ -71,11 +72,6 @@ def test_an_old_event_is_read_by_every_upcaster_since() -> None:
     assert e.read(json.dumps({**old, "text": "Hello"}), 3) == expected
 
 
-def test_what_is_no_event_is_refused() -> None:
-    with pytest.raises(ValidationError, match="user_shouted"):
-        e.read(json.dumps({"kind": "user_shouted", "at": NOW.isoformat()}), 1)
-
-
 def test_what_the_database_would_refuse_is_replaced() -> None:
     """NUL, halves of surrogate pairs, and numbers that are none, however deep."""
     event = returned(
@@ -94,3 +90,23 @@ def test_what_the_database_would_refuse_is_replaced() -> None:
 def test_no_budget_is_boundless_or_negative(more: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         e.Budget(**more)
+
+
+@pytest.mark.parametrize(
+    ("data", "stored_as"),
+    [
+        ({"kind": "user_sang", "song": "la"}, 1),
+        ({"kind": "user_spoke", "text": "hi"}, 2),
+        ({"kind": "user_spoke", "words": "hi"}, 2),
+    ],
+)
+def test_what_a_newer_release_stored_is_said_to_be_of_one(
+    data: dict[str, Any], stored_as: int
+) -> None:
+    with pytest.raises(NewerRelease, match=f"{data['kind']} {stored_as} is an event of a newer"):
+        e.read(json.dumps(data | {"at": NOW.isoformat()}), stored_as)
+
+
+def test_what_is_damaged_is_not_said_to_be_of_a_newer_release() -> None:
+    with pytest.raises(ValidationError):
+        e.read(json.dumps({"kind": "user_spoke", "at": NOW.isoformat()}), 1)

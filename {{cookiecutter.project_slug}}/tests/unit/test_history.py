@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 
 from {{ cookiecutter.package_name }}.agent import events as e
-from {{ cookiecutter.package_name }}.agent.history import exchanges
-from {{ cookiecutter.package_name }}.agent.ports import Stored
+from {{ cookiecutter.package_name }}.agent.history import Stored, exchanges
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 USAGE = e.Usage(input_tokens=5)

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from {{ cookiecutter.package_name }}.adapters.live import MOST_TEXT, Backlog, Mailbox, payloads
-from {{ cookiecutter.package_name }}.agent.ports import News
+from {{ cookiecutter.package_name }}.ports import News
 
 SESSION = "00000000-0000-0000-0000-000000000001"
 

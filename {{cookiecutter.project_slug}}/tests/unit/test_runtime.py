@@ -73,7 +73,7 @@ class FakeCap:
         yield
         self.taken -= 1
 
-    async def cool_down(self, model: str, seconds: float) -> None:
+    def cool_down(self, model: str, seconds: float) -> None:
         self.cooled.append((model, seconds))
 
 
@@ -152,6 +152,18 @@ def test_when_nobody_answers_one_line_says_why_of_each(clock: Clock) -> None:
     assert str(caught.value) == "a:1: HTTP 400; b:2: HTTP 503"
 
 
+def test_the_shortest_wait_that_was_asked_for_outlasts_the_call(clock: Clock) -> None:
+    models = [
+        FakeModel(f"a:{n}", [does]) for n, does in enumerate((passing(90), LASTING, passing(80)))
+    ]
+    with pytest.raises(ModelError) as caught:
+        ask(clock, *models)
+    assert caught.value.retry_after == 80
+    with pytest.raises(ModelError) as caught:
+        ask(clock, FakeModel("a:1", [LASTING]))
+    assert caught.value.retry_after is None
+
+
 def test_the_wait_that_a_provider_asks_for_is_kept_with_a_jitter_on_top(clock: Clock) -> None:
     cap = FakeCap()
     assert ask(clock, FakeModel("a:1", [passing(7), "yes"]), cap=cap).answer.text == "yes"
@@ -225,7 +237,7 @@ def test_a_slot_is_held_while_a_model_is_asked_and_at_no_other_time(clock: Clock
 
 def test_a_model_that_cools_down_is_asked_by_nobody_meanwhile(clock: Clock) -> None:
     cap = Uncapped(clock)
-    asyncio.run(cap.cool_down("a:1", 20))
+    cap.cool_down("a:1", 20)
     cooling, other = FakeModel("a:1", ["yes"]), FakeModel("a:2", ["yes"])
     ask(clock, other, cap=cap)
     assert clock.now == 0, "another of the same provider is free"
@@ -236,7 +248,7 @@ def test_a_model_that_cools_down_is_asked_by_nobody_meanwhile(clock: Clock) -> N
 
 def test_no_provider_holds_everybody_up_for_long(clock: Clock) -> None:
     cap = Uncapped(clock)
-    asyncio.run(cap.cool_down("a:1", 1e9))
+    cap.cool_down("a:1", 1e9)
     ask(clock, FakeModel("a:1", ["yes"]), cap=cap, seconds=2 * LONGEST)
     assert clock.slept == [LONGEST + 0.5]
 

@@ -10,8 +10,10 @@ import pytest
 
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.definition import Agent
-from {{ cookiecutter.package_name }}.agent.ports import Backing
+from {{ cookiecutter.package_name }}.agent.history import Stored
+from {{ cookiecutter.package_name }}.agent.session import Thread
 from {{ cookiecutter.package_name }}.errors import Conflict, NotFound, Unavailable
+from {{ cookiecutter.package_name }}.ports import Backing
 from {{ cookiecutter.package_name }}.service import ADVANCE, Service
 
 from ..fakes import FakeBacking, FakeLive, FakeProcesses, FakeQueue, FakeSessions, upkeep_of
@@ -208,6 +210,48 @@ def test_a_fork_is_a_session_of_its_own_that_repeats_no_deed() -> None:
     play(act)
 
 
+def test_a_fork_of_what_has_ended_goes_on_from_before_its_end() -> None:
+    async def act(world: World) -> None:
+        session = await world.session()
+        await world.service.cancel(session, by="ada")
+        assert world.status(await world.service.fork(session)) == "ready"
+        assert world.status(await world.service.fork(session, at=3)) == "cancelled"
+
+    play(act)
+
+
+def test_a_decision_is_known_however_much_came_after_it() -> None:
+    async def act(world: World) -> None:
+        session = await world.session(THOUGHT, ASKS)
+        await world.service.decide(session, "c1", approved=True, by="ada")
+        thread = world.sessions.threads[session]
+        state = thread.session.model_dump(mode="json")
+        await world.append(session, e.ContextCompacted(at=NOW, summary="", keep=0, state=state))
+        await world.service.decide(session, "c1", approved=True, by="bob")
+        with pytest.raises(Conflict, match="decided otherwise"):
+            await world.service.decide(session, "c1", approved=False, by="bob")
+
+    play(act)
+
+
+def test_an_answer_comes_with_the_state_that_it_made() -> None:
+    async def act(world: World) -> None:
+        session = await world.session()
+        events = world.sessions.events
+
+        async def answered_meanwhile(*args: Any, **given: Any) -> list[Stored]:
+            if world.status(session) == "ready":
+                await world.append(session, THOUGHT, ANSWERED)
+            return await events(*args, **given)
+
+        world.sessions.events = answered_meanwhile  # type: ignore[method-assign]
+        reply = await world.service.reply(session, 2, seconds=0)
+        assert reply.exchange.response is not None
+        assert reply.thread.session.status == "idle"
+
+    play(act)
+
+
 def test_the_history_has_one_entry_a_message() -> None:
     async def act(world: World) -> None:
         session = await world.session(THOUGHT, ANSWERED)
@@ -239,12 +283,56 @@ def test_the_sweep_recovers_what_was_lost_late_or_poisonous() -> None:
         world.queue.sent.clear()
         world.processes.dead = 1
         world.sessions.stale = [(lost, "default")]
-        world.sessions.overdue = [late]
-        world.sessions.poisonous = [poison]
+        world.sessions.late = [late]
+        world.sessions.poison = [poison]
         assert await world.upkeep.sweep() == 1
         assert (ADVANCE, {"lane": "default", "session_id": lost}) in world.queue.sent
         assert world.sessions.stored[late][-1].event.kind == "decision_timed_out"
         assert world.status(poison) == "failed"
+
+    play(act)
+
+
+def test_a_session_that_can_not_be_swept_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def act(world: World) -> None:
+        broken, late, gone, lost = [await world.session(THOUGHT, ASKS) for _ in range(4)]
+        await world.service.delete(gone)
+        load = world.sessions.load
+
+        async def fails(session_id: str) -> Thread | None:
+            if session_id == broken:
+                raise ValueError("of a newer release")
+            return await load(session_id)
+
+        world.sessions.load = fails  # type: ignore[method-assign]
+        world.sessions.late = [broken, gone, late]
+        world.sessions.stale = [(lost, "default")]
+        assert await world.upkeep.sweep() == 1
+        assert world.sessions.stored[late][-1].event.kind == "decision_timed_out"
+
+    play(act)
+    assert "session can't be swept" in caplog.messages
+
+
+def test_what_begins_anew_meanwhile_is_no_poison() -> None:
+    async def act(world: World) -> None:
+        session = await world.session(THOUGHT, ANSWERED)
+        world.sessions.poison = [session]
+        await world.upkeep.sweep()
+        assert world.status(session) == "idle"
+
+    play(act)
+
+
+def test_what_a_broker_that_is_away_did_not_take_is_still_to_send() -> None:
+    async def act(world: World) -> None:
+        world.sessions.stale = [("a", "default"), ("b", "default")]
+        world.queue.is_down = True
+        with pytest.raises(Unavailable):
+            await world.upkeep.sweep()
+        assert world.sessions.back == ["a", "b"]
 
     play(act)
 

@@ -8,7 +8,7 @@ import pytest
 
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.definition import Agent
-from {{ cookiecutter.package_name }}.agent.ports import Stored
+from {{ cookiecutter.package_name }}.agent.history import Stored
 from {{ cookiecutter.package_name }}.agent.session import Thread
 from {{ cookiecutter.package_name }}.entrypoints.web import stream
 from {{ cookiecutter.package_name }}.entrypoints.web.stream import Stopping, follow

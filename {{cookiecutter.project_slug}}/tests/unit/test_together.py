@@ -33,6 +33,25 @@ def test_what_waits_is_written_together_and_a_bad_item_fails_alone() -> None:
     assert max(sizes) > 1
 
 
+def test_who_is_told_and_adds_at_once_is_not_forgotten() -> None:
+    """Both writers end in the turn of the loop in which those that they told add more."""
+
+    async def write(batch: Sequence[str]) -> list[str]:
+        await asyncio.sleep(0)
+        return list(batch)
+
+    async def added() -> list[str]:
+        together: Together[str, str] = Together(write)
+
+        async def twice(item: str) -> str:
+            return await together.add(await together.add(item))
+
+        async with asyncio.timeout(5):
+            return await asyncio.gather(*map(twice, "ab"))
+
+    assert asyncio.run(added()) == ["a", "b"]
+
+
 def test_what_broke_off_is_not_tried_again() -> None:
     written: list[str] = []
 

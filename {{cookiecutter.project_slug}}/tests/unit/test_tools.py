@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from {{ cookiecutter.package_name }}.agent.definition import Agent
 from {{ cookiecutter.package_name }}.agent.tools import (
     ASK_PERSON,
     Context,
@@ -190,3 +191,8 @@ def test_a_question_is_answered_by_no_code() -> None:
 def test_an_error_is_brief(error: Exception, text: str) -> None:
     assert brief(error) == text
     assert len(brief(type(error)("long " * 1000))) <= 301
+
+
+def test_two_tools_of_one_name_are_a_fault_of_the_agent() -> None:
+    with pytest.raises(ValueError, match="agent one has two tools of the name ask_person"):
+        Agent(name="one", description="", prompts={"v1": ""}, tools=(ASK_PERSON,))

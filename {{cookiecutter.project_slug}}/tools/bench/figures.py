@@ -10,7 +10,7 @@ WIDTH = 70
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One that is not measured says why; one without a bound is there to be read."""
+    """One that is not measured says why, and shows nothing; one without a bound is to be read."""
 
     name: str
     value: float | None = None
@@ -18,13 +18,11 @@ class Figure:
     least: float | None = None
     most: float | None = None
     instead: str = ""
-    is_broken: bool = False
-    """It should have been measured and could not be."""
 
     @property
     def is_over(self) -> bool:
         if self.value is None:
-            return self.is_broken
+            return True
         too_little = self.least is not None and self.value < self.least
         return too_little or (self.most is not None and self.value > self.most)
 
@@ -32,7 +30,7 @@ class Figure:
     def row(self) -> tuple[str, ...]:
         bound = self.most if self.least is None else self.least
         if self.value is None:
-            return self.name, self.instead[:WIDTH], "", "", "over" if self.is_over else ""
+            return self.name, f"not measured: {self.instead}"[:WIDTH], "", "", "not shown"
         measured = _number(self.value, self.unit)
         if bound is None:
             return self.name, measured, "", "", ""

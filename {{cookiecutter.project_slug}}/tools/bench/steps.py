@@ -37,7 +37,7 @@ def measure(rig: Rig) -> Iterator[Figure]:
             deploy.work()
             deploy.start("schedule")
             runs[broker] = partial(ours, deploy, SESSIONS, STEPS)
-            runs[f"{broker} {MORE_STEPS}"] = partial(ours, deploy, SESSIONS // 4, MORE_STEPS)
+            runs[f"{broker} {MORE_STEPS}"] = partial(ours, deploy, SESSIONS, MORE_STEPS)
         if why := missing():
             yield Figure(name="steps: peers", instead=why)
         else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import quantiles
 
 from .drills import Drill, Drilled
@@ -46,8 +47,8 @@ def of_storm(outcome: Outcome) -> Iterator[Line]:
     }
     for what, number in told.items():
         yield Line(what=what, value=number)
-    unasked = outcome.unasked
-    yield Line(what="processes that ended by themselves", value=len(unasked), details=unasked)
+    unasked, what = outcome.unasked, "processes that ended by themselves"
+    yield Line(what=what, value=len(unasked), most=0, details=unasked)
     yield from _recovery("recovery in the storm", outcome.recovery)
     yield Line(what="from the last blow to the last answer", value=outcome.settled, unit="s")
     yield Line(what="the storm in all", value=outcome.seconds, unit="s")
@@ -70,3 +71,5 @@ def _recovery(what: str, seconds: Sequence[float], *, most: float | None = None)
         parts = quantiles(seconds, n=20)
         yield Line(what=f"{what}, p50", value=parts[9], unit="s")
         yield Line(what=f"{what}, p95", value=parts[-1], unit="s", most=most)
+    elif most is not None:
+        yield Line(what=f"{what}, p95 of {len(seconds)}", value=nan, unit="s", most=most)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
     from celery import Celery
 
 CONNECT_SECONDS = 2
+SEND_SECONDS = 3
+SENDERS = 4
+REDIS = {"socket_timeout": CONNECT_SECONDS}
+AMQP = {"read_timeout": CONNECT_SECONDS, "write_timeout": CONNECT_SECONDS}
+SENDING = {"redis": REDIS, "rediss": REDIS, "amqp": AMQP, "amqps": AMQP}
+"""A worker may wait long for a task; who sends one has no patience with a broker that hangs."""
 VISIBILITY_SECONDS = 600
 
 
@@ -47,7 +54,7 @@ def make_celery(
 
 
 class CeleryQueue:
-    """Sends tasks from a thread, so that a slow broker holds up no other request."""
+    """Sends tasks from threads of its own: a broker that is slow holds up nothing else."""
 
     name = "broker"
 
@@ -55,41 +62,47 @@ class CeleryQueue:
         self._urls = (broker_url, database_url)
         self._app: Celery | None = None
         self._making = Lock()
+        self._threads = ThreadPoolExecutor(SENDERS, "send")
 
     async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None:
-        await asyncio.to_thread(
-            self._reach,
+        await self._reach(
             lambda app: app.send_task(task, kwargs=arguments, queue=queue_of(lane)),
         )
 
     async def ping(self) -> None:
-        await asyncio.to_thread(self._reach, _connect)
+        await self._reach(_connect)
 
     def close(self) -> None:
         """Ends every pooled connection: their threads would hold up the end of the process."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._app:
             from kombu import pools
 
             pools.reset()  # type: ignore[no-untyped-call]
             self._app.close()
 
-    def _reach(self, act: Callable[["Celery"], object]) -> None:
-        with self._making:  # two threads that import celery at once get half of it
-            if self._app is None:
-                broker_url, database_url = self._urls
-                self._app = make_celery(broker_url, database_url=database_url)
+    async def _reach(self, act: Callable[["Celery"], object]) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            act(self._app)
+            async with asyncio.timeout(SEND_SECONDS):
+                await loop.run_in_executor(self._threads, lambda: act(self._made()))
         except Exception as error:  # each transport has its own errors
             reason = " ".join(str(error).split()) or type(error).__name__
             raise Unavailable(f"the broker does not answer (BROKER_URL): {reason}") from error
 
+    def _made(self) -> "Celery":
+        with self._making:  # two threads that import celery at once get half of it
+            if self._app is None:
+                broker_url, database_url = self._urls
+                self._app = make_celery(broker_url, database_url=database_url)
+                scheme = broker_url.partition(":")[0]
+                self._app.conf.broker_transport_options |= SENDING.get(scheme, {})
+            return self._app
+
 
 def _connect(app: "Celery") -> None:
     """A connection made for this: a pooled one would look alive after the broker died."""
-    slow = app.conf.broker_transport_options  # a worker may wait long for a task, nobody for a ping
-    brief = {"socket_timeout": CONNECT_SECONDS} if "socket_timeout" in slow else {}
-    with app.connection_for_write(transport_options=brief) as connection:
+    with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
         connection.default_channel.close()
 
@@ -111,9 +124,7 @@ def _broker(broker_url: str, database_url: str) -> dict[str, Any]:
     options = {
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": 30,
-        "unacked_restore_interval": 5,  # or a killed worker's tasks come back after 100 s
-        "unacked_restore_throttle": 1,
-        "visibility_timeout": VISIBILITY_SECONDS,
+        "ack_emulation": False,  # what a killed worker had is swept up by its row, and sooner
     }
     redis = scheme in {"redis", "rediss"}
     return {"broker_url": broker_url, "broker_transport_options": options if redis else {}}

@@ -1,57 +1,90 @@
-"""What workers append, written together: under load one statement carries many sessions' steps."""
+"""What is appended to sessions: under load one statement carries the steps of many.
+
+Each is fenced by the place that it continues from; and by its lease, where a worker appends it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import count, repeat
 from typing import Any
 
 from pydantic_core import to_json
 
-from ..agent.events import SCHEMA
+from ..agent.events import ENCODE, SCHEMA, AnyEvent, UserSpoke, version
+from ..agent.session import Session, Thread
 from .postgres import Postgres
-from .together import Together
+
+TITLE_LENGTH = 80
 
 COMMIT = f"""WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s::text::jsonb)
     AS w(id uuid, seq int, owner bigint, count int, status text, base int, wake_at timestamptz,
-        tokens bigint, cost numeric, release bool)
+        tokens bigint, cost numeric, title text, release bool)
 ), moved AS (
     UPDATE sessions s SET seq = w.seq + w.count, status = w.status, base = w.base,
-        wake_at = w.wake_at, tokens = w.tokens, cost = w.cost, attempts = 0,
-        dispatched_at = CASE WHEN w.release AND w.status = 'ready' THEN now()
+        wake_at = w.wake_at, tokens = w.tokens, cost = w.cost, attempts = 0, dispatches = 0,
+        title = CASE WHEN s.title = '' THEN w.title ELSE s.title END,
+        dispatched_at = CASE WHEN w.owner IS NULL OR w.release AND w.status = 'ready' THEN now()
             ELSE s.dispatched_at END,
         lease_owner = CASE WHEN w.release THEN NULL ELSE s.lease_owner END,
-        updated_at = now(), schema = {SCHEMA}
-    FROM wanted w WHERE s.id = w.id AND s.seq = w.seq AND s.lease_owner = w.owner
+        updated_at = now(), schema = greatest(s.schema, {SCHEMA})
+    FROM wanted w
+    WHERE s.id = w.id AND s.seq = w.seq AND (w.owner IS NULL OR s.lease_owner = w.owner)
     RETURNING s.id
 ), added AS (
-    INSERT INTO events (session_id, seq, version, data)
-    SELECT id, e.seq, e.version, e.data
-    FROM jsonb_to_recordset(%(events)s::text::jsonb) AS e(id uuid, seq int, version int, data jsonb)
-        JOIN moved USING (id)
+    INSERT INTO events (session_id, seq, version, key, data)
+    SELECT id, e.seq, e.version, e.key, e.data
+    FROM jsonb_to_recordset(%(events)s::text::jsonb)
+        AS e(id uuid, seq int, version int, key text, data jsonb) JOIN moved USING (id)
 )
 SELECT id::text FROM moved"""
 
 
 @dataclass(frozen=True)
 class Commit:
-    """One session's step: a row as COMMIT wants it, and its events as (seq, version, JSON)."""
+    """One session's step: a row as COMMIT wants it, and the JSON of its events."""
 
     row: dict[str, Any]
-    events: list[tuple[int, int, str]]
+    events: str
 
-
-def commits(database: Postgres) -> Together[Commit, bool]:
-    """Whether each was written; False where the lease or the place is lost."""
-
-    async def write(batch: Sequence[Commit]) -> list[bool]:
-        events = ",".join(
-            f'{{"id":"{c.row["id"]}","seq":{seq},"version":{version},"data":{data}}}'
-            for c in batch
-            for seq, version, data in c.events
+    @classmethod
+    def of(
+        cls, after: Thread, events: Sequence[AnyEvent], *, key: str | None = None, **fence: object
+    ) -> "Commit":
+        session, seq = after.session, after.seq - len(events)
+        said = next((event.text for event in events if isinstance(event, UserSpoke)), "")
+        row = {
+            "id": after.id,
+            "seq": seq,
+            "count": len(events),
+            "status": session.status,
+            "base": after.base,
+            "wake_at": _expiry(session),
+            "tokens": session.usage.tokens,
+            "cost": session.usage.cost,
+            "title": " ".join(said.split())[:TITLE_LENGTH],
+        }
+        keys = [f'"key":{ENCODE(key)},' if key else "", *repeat("", len(events))]
+        written = (
+            f'{{"id":"{after.id}","seq":{place},"version":{version(event.kind)},{keyed}'
+            f'"data":{event.model_dump_json()}}}'
+            for place, event, keyed in zip(count(seq + 1), events, keys, strict=False)
         )
-        rows = to_json([commit.row for commit in batch]).decode()
-        written = await database.rows(COMMIT, rows=rows, events=f"[{events}]")
-        moved = {row["id"] for row in written}
-        return [commit.row["id"] in moved for commit in batch]
+        return cls(row | fence, ",".join(written))
 
-    return Together(write)
+
+async def write(database: Postgres, batch: Sequence[Commit]) -> list[bool]:
+    """Whether each was written; False where the place or the lease is lost."""
+    rows = to_json([commit.row for commit in batch]).decode()
+    events = ",".join(commit.events for commit in batch)
+    written = await database.rows(COMMIT, rows=rows, events=f"[{events}]")
+    moved = {row["id"] for row in written}
+    return [commit.row["id"] in moved for commit in batch]
+
+
+def _expiry(session: Session) -> datetime | None:
+    """When the first of the decisions that it waits for is overdue."""
+    if session.status != "waiting":
+        return None
+    return min((open_.expires_at for open_ in session.pending if open_.expires_at), default=None)

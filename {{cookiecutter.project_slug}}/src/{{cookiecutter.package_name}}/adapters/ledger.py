@@ -1,4 +1,4 @@
-"""The deployment ledger in PostgreSQL: every change is one statement, and happens once per key.
+"""The deployment ledger in PostgreSQL: every change is one statement, and a repeat changes nothing.
 
 A key begins with the id of the session that acts, as in `SESSION:CALL`.
 """
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 from pydantic_core import to_json
 
 from ..errors import NotFound
@@ -41,13 +40,7 @@ RECORD = f"""WITH given AS (
 ) SELECT key, line.* FROM line JOIN effect USING (id)"""
 """For a known key both conflicts give what is there; a plain select would miss what another
 writes at this moment."""
-COMPLETE = f"""WITH effect AS (
-    INSERT INTO effects (key, session_id, request, result)
-    SELECT %(key)s, split_part(%(key)s, ':', 1)::uuid, %(request)s, jsonb_build_object('id', id)
-    FROM deployments WHERE id = %(id)s
-    ON CONFLICT (key) DO NOTHING
-)
-UPDATE deployments SET completed_at = coalesce(completed_at, now()),
+COMPLETE = f"""UPDATE deployments SET completed_at = coalesce(completed_at, now()),
     status = CASE WHEN status = 'started' OR %(status)s = 'rolled_back'
         THEN %(status)s ELSE status END
 WHERE id = %(id)s
@@ -76,11 +69,9 @@ class PostgresLedger:
         made = {row.pop("key"): Deployment(**row) for row in rows}
         return [made[line["key"]] for line in lines]
 
-    async def complete(self, deployment_id: int, *, key: str, status: str) -> Deployment:
+    async def complete(self, deployment_id: int, *, status: str) -> Deployment:
         """The line, with its end; one that has ended before can still be rolled back."""
-        request = Jsonb({"id": deployment_id, "status": status})
-        values = {"id": deployment_id, "status": status, "request": request}
-        if line := _first(await self._database.rows(COMPLETE, key=key, **values)):
+        if line := _first(await self._database.rows(COMPLETE, id=deployment_id, status=status)):
             return line
         raise NotFound(f"there is no deployment {deployment_id} in the ledger")
 

@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from ..agent.events import storable
-from ..agent.ports import News
+from ..ports import News
 from .postgres import connect
 
 log = logging.getLogger(__name__)

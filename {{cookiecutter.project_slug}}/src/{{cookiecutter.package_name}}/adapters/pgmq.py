@@ -8,6 +8,8 @@ from kombu.transport import pgmq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 
+from .postgres import LINK
+
 STOP_SECONDS = 0.25
 WHY_SECONDS = 2
 ONE_AT_A_TIME = "SELECT pg_advisory_lock(12_2016)"
@@ -78,7 +80,7 @@ def _conninfo(url: str) -> str:
     It pastes five values unquoted into a connection string and drops every other option, sslmode
     too; and given less than this, it would take DATABASE_URL from the environment instead.
     """
-    given = conninfo_to_dict(url)
+    given = conninfo_to_dict(url, **LINK)
     named = {key: _quoted(str(given.pop(key))) for key in NAMED if key in given}
     named["dbname"] = f"{named.get('dbname', 'postgres')} {make_conninfo('', **given)}"
     return make_conninfo("", **named)

@@ -1,5 +1,6 @@
-"""PostgreSQL holds the truth; every statement that the service sends it stands in this file."""
+"""PostgreSQL holds the truth: the ways to it, its schema, and who leads the schedulers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, OperationalError
-from psycopg.errors import AdminShutdown, InvalidSchemaName, UndefinedTable
+from psycopg.errors import AdminShutdown, InvalidSchemaName, ReadOnlySqlTransaction, UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -17,8 +18,23 @@ from ..errors import Unavailable
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations" / "versions"
 CONNECT_SECONDS = 3
+LINK = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server that is gone without a word is missed in 20 seconds, not in two hours,"""
+VANISHED = """SELECT set_config('tcp_keepalives_idle', '5', false),
+    set_config('tcp_keepalives_interval', '5', false),
+    set_config('tcp_keepalives_count', '3', false)"""
+"""and so is a client: what it had locked is free."""
 REST_SECONDS = 0.1
 PING_SECONDS = 2
+AWAY = (OperationalError, PoolTimeout, ReadOnlySqlTransaction)
+"""What says that the database is not there, or not the one that takes writes."""
+UNDONE = (AdminShutdown, ReadOnlySqlTransaction)
+"""The server has done nothing, and will do nothing on this connection."""
 SCHEDULER_LOCK = 12_2012  # any number that all schedulers agree on
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
@@ -64,9 +80,9 @@ class Postgres:
         try:
             return await self._rows(sql, values)
         except Unavailable as error:
-            if not isinstance(error.__cause__, AdminShutdown):
+            if not isinstance(error.__cause__, UNDONE):
                 raise
-        await self._pool.drain()  # the server said that it ends the connection; it did nothing
+        await self._pool.drain()
         return await self._rows(sql, values)
 
     async def _rows(self, sql: str, values: dict[str, object]) -> list[DictRow]:
@@ -92,7 +108,7 @@ class Postgres:
                 yield connection
         except (UndefinedTable, InvalidSchemaName) as error:
             raise Unavailable("the schema is older than this release: run `migrate`") from error
-        except (OperationalError, PoolTimeout) as error:
+        except AWAY as error:
             raise unavailable(error) from error
 
 
@@ -136,34 +152,53 @@ class PostgresJobs:
         )
 
 
+class Direct:
+    """A connection of its own, past any pooler: made when it is wanted, given up when it fails."""
+
+    def __init__(self, url: str, *, application: str) -> None:
+        self._url = url
+        self._application = application
+        self._connection: AsyncConnection[DictRow] | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    async def row(self, sql: str, **values: object) -> DictRow:
+        """The first row, or an empty one."""
+        async with self._opening:
+            if self._connection is None:
+                self._connection = await connect(self._url, self._application)
+            connection = self._connection
+        try:
+            cursor = await connection.execute(sql.encode(), values)
+            return (await cursor.fetchone() if cursor.description else None) or {}
+        except AWAY as error:
+            if self._connection is connection:
+                await self.close()
+            raise unavailable(error) from error
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            await connection.close()
+
+
 class PostgresLeader:
     """Leads while its connection holds an advisory lock; the lock dies with the connection."""
 
     def __init__(self, url: str, *, application: str, lock: int = SCHEDULER_LOCK) -> None:
-        self._url = url
-        self._application = application
+        self._direct = Direct(url, application=application)
         self._lock = lock
-        self._connection: AsyncConnection[DictRow] | None = None
-        self._holds = False
 
     async def leads(self) -> bool:
-        try:
-            if self._connection is None:
-                self._connection = await connect(self._url, self._application)
-            cursor = await self._connection.execute(
-                "SELECT %s OR pg_try_advisory_lock(%s) AS holds", (self._holds, self._lock)
-            )
-            self._holds = bool((await cursor.fetchone() or {})["holds"])
-        except OperationalError as error:
-            await self.close()
-            raise unavailable(error) from error
-        return self._holds
+        """Who holds the lock takes it once more, which is free."""
+        sql = "SELECT pg_try_advisory_lock(%(lock)s) AS holds"
+        return bool((await self._direct.row(sql, lock=self._lock))["holds"])
 
     async def close(self) -> None:
-        self._holds = False
-        if self._connection:
-            await self._connection.close()
-            self._connection = None
+        await self._direct.close()
 
 
 async def connect(
@@ -171,13 +206,15 @@ async def connect(
 ) -> AsyncConnection[DictRow]:
     """A connection outside the pool."""
     try:
-        return await AsyncConnection.connect(url, **_options(application, seconds))
-    except OperationalError as error:
+        connection = await AsyncConnection.connect(url, **_options(application, seconds))
+        await connection.execute(VANISHED)
+    except AWAY as error:
         raise unavailable(error) from error
+    return connection
 
 
 def _options(application: str, seconds: int) -> dict[str, Any]:
-    return {
+    return LINK | {
         "autocommit": True,
         "row_factory": dict_row,
         "connect_timeout": seconds,

@@ -4,14 +4,24 @@ import socket
 from os import getpid
 from typing import Any
 
-from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import DictRow
 
-from .postgres import Postgres, connect, unavailable
+from ..errors import Unavailable
+from .postgres import Direct, Postgres
 
 LEASE_SECONDS = 5
 BEAT_SECONDS = 1.5
 LOCKS = 12_2014  # the class of the locks that processes hold on their ids
+RENEW = """UPDATE processes SET lease_until = now() + make_interval(secs => %(seconds)s)
+    WHERE id = %(id)s RETURNING id"""
+REGISTER = f"""WITH me AS (
+        INSERT INTO processes (kind, name, release, lane, lease_until)
+        VALUES (%(kind)s, %(name)s, %(release)s, %(lane)s,
+            now() + make_interval(secs => %(seconds)s))
+        RETURNING id
+    ) SELECT id, pg_advisory_lock({LOCKS}, id::int) FROM me"""
+"""Row and lock in one statement: nobody sees the one without the other."""
+LEAVE = "DELETE FROM processes WHERE id = %(id)s"
 
 
 class PostgresProcesses:
@@ -21,10 +31,8 @@ class PostgresProcesses:
         self, database: Postgres, url: str, *, application: str, about: dict[str, str]
     ) -> None:
         self._database = database
-        self._url = url
-        self._application = application
-        self._about = about
-        self._connection: AsyncConnection[DictRow] | None = None
+        self._direct = Direct(url, application=application)
+        self._about = about | {"name": f"{socket.gethostname()}:{getpid()}"}
         self._id: int | None = None
 
     @property
@@ -33,15 +41,11 @@ class PostgresProcesses:
         return self._id or 0
 
     async def beat(self) -> int:
-        try:
-            if self._connection is None:
-                self._connection = await connect(self._url, self._application)
-                self._id = None
-            if self._id is None or not await self._renew(self._connection):
-                self._id = await self._register(self._connection)
-        except OperationalError as error:
-            await self.close()
-            raise unavailable(error) from error
+        me: DictRow = {}
+        if self._direct.is_open:
+            me = await self._direct.row(RENEW, id=self._id, seconds=LEASE_SECONDS)
+        me = me or await self._direct.row(REGISTER, seconds=LEASE_SECONDS, **self._about)
+        self._id = int(me["id"])
         return self._id
 
     async def bury(self) -> int:
@@ -61,32 +65,10 @@ class PostgresProcesses:
 
     async def close(self) -> None:
         """Gone in good order: what it still held is free at once."""
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if not self._direct.is_open:
             return
         try:
-            await connection.execute("DELETE FROM processes WHERE id = %s", [self._id])
-        except OperationalError:
+            await self._direct.row(LEAVE, id=self._id)
+        except Unavailable:
             self._id = None  # the lock is gone with the connection, which says the same
-        await connection.close()
-
-    async def _renew(self, connection: AsyncConnection[DictRow]) -> bool:
-        cursor = await connection.execute(
-            "UPDATE processes SET lease_until = now() + make_interval(secs => %s) WHERE id = %s",
-            [LEASE_SECONDS, self._id],
-        )
-        return cursor.rowcount == 1
-
-    async def _register(self, connection: AsyncConnection[DictRow]) -> int:
-        """Row and lock in one statement: nobody sees the one without the other."""
-        cursor = await connection.execute(
-            f"""WITH me AS (
-                INSERT INTO processes (kind, name, release, lane, lease_until)
-                VALUES (%(kind)s, %(name)s, %(release)s, %(lane)s,
-                    now() + make_interval(secs => %(seconds)s))
-                RETURNING id
-            ) SELECT id, pg_advisory_lock({LOCKS}, id::int) FROM me""",
-            self._about | {"name": f"{socket.gethostname()}:{getpid()}", "seconds": LEASE_SECONDS},
-        )
-        row = await cursor.fetchone()
-        return int((row or {})["id"])
+        await self._direct.close()

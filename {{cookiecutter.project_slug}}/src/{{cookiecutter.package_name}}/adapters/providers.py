@@ -1,48 +1,67 @@
-"""The models of providers, through pydantic-ai's model classes alone: prompts and retries are ours.
+"""The models of providers over HTTP: one request, and a stream of events. Nothing is repeated here.
 
-An SDK takes seconds and tens of megabytes, so each is imported only when its model is asked for.
+Without the providers' own clients, which take seconds to import and most of a call's time.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cache, cached_property
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
 from itertools import cycle
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import httpx2
-from pydantic_ai.direct import model_request_stream
-from pydantic_ai.exceptions import (
-    AgentRunError,
-    ContentFilterError,
-    ModelAuthenticationError,
-    ModelHTTPError,
-    ModelQuotaExceededError,
-    ModelRequestRejectedError,
-    UserError,
-)
-from pydantic_ai.messages import ModelResponse
-from pydantic_ai.models import Model
-from pydantic_ai.settings import ModelSettings
+from genai_prices import Usage as Counted
+from genai_prices import calc_price
+from pydantic_core import from_json
 
+from ..agent.events import Usage, as_json
 from ..agent.ports import Answer, Replied, Request
-from . import translation
-from .answers import Failure
+from . import anthropic, openai
+from .answers import Failure, estimated
+from .draft import Draft
 
-if TYPE_CHECKING:
-    from pydantic_ai.providers.anthropic import AnthropicProvider
-    from pydantic_ai.providers.openai import OpenAIProvider
+log = logging.getLogger(__name__)
 
 TIMEOUT = httpx2.Timeout(None, connect=5)  # what else takes long is bounded by the runtime
-POOL_SIZE = 25
+POOL_SIZE = 5
 LIMITS = httpx2.Limits(max_connections=2000, max_keepalive_connections=500, keepalive_expiry=15)
-URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 NO_KEY = "no-key-is-set"
-LASTING = (ModelRequestRejectedError, ModelQuotaExceededError, ContentFilterError, UserError)
+DONE = "[DONE]"
+REFUSED = {401, 403}
 PASSING = {408, 409, 429}
 SERVER_ERROR = 500
-REASON_LENGTH = 200
+LASTING = {
+    "authentication_error",
+    "billing_error",
+    "insufficient_quota",
+    "invalid_request_error",
+    "not_found_error",
+    "permission_error",
+}
+"""What a provider calls the errors that are the same the next time, whatever their status."""
+ERROR_BYTES, REASON_LENGTH = 64_000, 200
+
+
+class Format(Protocol):
+    """What the requests and the events of a provider look like on the wire."""
+
+    URL: str
+    PATH: str
+    REFUSAL: str
+    CUT: str
+
+    def headers(self, key: str) -> dict[str, str]: ...
+    def body(self, model: str, request: Request) -> dict[str, Any]: ...
+    def hear(self, event: dict[str, Any], draft: Draft) -> None:
+        """Puts what the event brings into the draft."""
+
+
+FORMATS: dict[str, Format] = {"openai": openai, "anthropic": anthropic}
 
 
 @dataclass(frozen=True)
@@ -68,39 +87,66 @@ class Spread(httpx2.AsyncBaseTransport):
             await pool.aclose()
 
 
+@dataclass(frozen=True, kw_only=True)
 class ProviderModel:
     """One model of a provider. Whatever goes wrong with it is a Failure."""
 
-    def __init__(self, name: str, model: Model[Any], settings: ModelSettings, *, key: str) -> None:
-        self.name = name
-        self._model = model
-        self._settings = settings
-        self._key = key
+    provider: str
+    model: str
+    client: httpx2.AsyncClient
+    url: str
+    key: str
+    temperature: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}:{self.model}"
 
     async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer:
+        format_, draft = FORMATS[self.provider], Draft(on_text)
+        body = format_.body(self.model, request)
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
         try:
-            response = await self._stream(request, on_text)
-        except (AgentRunError, UserError) as error:
-            raise _failure(error, self._key) from error
-        reply = translation.reply(response)
-        if response.finish_reason == "content_filter" and reply == Replied(""):
+            async with self.client.stream("POST", self.url, content=as_json(body)) as response:
+                if not response.is_success:
+                    raise failure(await _start(response), response, key=self.key)
+                async for event in httpx2.EventSource(response):
+                    if event.data != DONE:
+                        format_.hear(read(event.data, key=self.key), draft)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            why = f"it sent what is no answer: {type(error).__name__}: {error}"
+            raise Failure(why[:REASON_LENGTH], is_passing=True) from error
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            why = f"the connection failed: {error or type(error).__name__}"
+            raise Failure(why, is_passing=True) from error
+        return self._whole(draft, request)
+
+    def _whole(self, draft: Draft, request: Request) -> Answer:
+        reply = draft.reply
+        if draft.stop == FORMATS[self.provider].REFUSAL and reply == Replied(""):
             raise Failure("it refuses to answer that")
-        if not _is_whole(response):
+        if not draft.stop:  # a connection that is cut may look like an end
             raise Failure("its answer broke off", is_passing=True)
-        usage = translation.usage(response, request)
+        if draft.stop == FORMATS[self.provider].CUT:
+            raise Failure("its answer was cut off at the most that it says at once")
+        usage = self._priced(draft) if draft.usage.tokens else estimated(request, reply)
         return Answer(reply.text, reply.calls, usage, self.name)
 
-    async def _stream(self, request: Request, on_text: Callable[[str], None]) -> ModelResponse:
-        async with model_request_stream(
-            self._model,
-            translation.messages(request),
-            model_settings=self._settings,
-            model_request_parameters=translation.parameters(request),
-        ) as stream:
-            async for event in stream:
-                if piece := translation.text(event):
-                    on_text(piece)
-            return stream.get()
+    def _priced(self, draft: Draft) -> Usage:
+        usage = draft.usage
+        counted = Counted(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cached_tokens,
+            cache_write_tokens=draft.written,
+        )
+        try:
+            price = calc_price(counted, self.model, provider_id=self.provider)
+        except (LookupError, ValueError):
+            _unpriced(self.name)
+            return usage
+        return usage.model_copy(update={"cost": price.total_price})
 
 
 class Providers:
@@ -115,53 +161,30 @@ class Providers:
         closing: AsyncExitStack,
     ) -> None:
         self._accounts = accounts
+        self._temperature = temperature
         self._pools = 1 + in_flight // POOL_SIZE
         self._closing = closing
-        self._settings = ModelSettings()
-        if temperature is not None:
-            self._settings["temperature"] = temperature
+        self._client = cache(self._make_client)
 
-    def openai(self, name: str) -> ProviderModel:
-        from pydantic_ai.models.openai import OpenAIChatModel
+    def model(self, provider: str, name: str) -> ProviderModel:
+        format_ = FORMATS[provider]
+        url = (self._accounts[provider].url or format_.URL).rstrip("/") + format_.PATH
+        return ProviderModel(
+            provider=provider,
+            model=name,
+            client=self._client(provider),
+            url=url,
+            key=self._key(provider),
+            temperature=self._temperature,
+        )
 
-        model = OpenAIChatModel(name, provider=self._openai)
-        return ProviderModel(f"openai:{name}", model, self._settings, key=self._key("openai"))
-
-    def anthropic(self, name: str) -> ProviderModel:
-        """With its cache on, which others use unasked: the beginning stays the same for long."""
-        from pydantic_ai.models.anthropic import AnthropicModel
-
-        model = AnthropicModel(name, provider=self._anthropic)
-        settings = ModelSettings(**self._settings, cache=True)
-        return ProviderModel(f"anthropic:{name}", model, settings, key=self._key("anthropic"))
-
-    @cached_property
-    def _openai(self) -> "OpenAIProvider":
-        from openai import AsyncOpenAI
-        from pydantic_ai.providers.openai import OpenAIProvider
-
-        return OpenAIProvider(openai_client=AsyncOpenAI(**self._access("openai")))
-
-    @cached_property
-    def _anthropic(self) -> "AnthropicProvider":
-        from anthropic import AsyncAnthropic
-        from pydantic_ai.providers.anthropic import AnthropicProvider
-
-        return AnthropicProvider(anthropic_client=AsyncAnthropic(**self._access("anthropic")))
-
-    def _access(self, provider: str) -> dict[str, Any]:
-        """What an SDK's client is made of: nothing is left for it to find in the environment."""
-        key = self._key(provider)
+    def _make_client(self, provider: str) -> httpx2.AsyncClient:
+        headers = FORMATS[provider].headers(self._key(provider))
+        headers |= {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         mounts = {"all://": Spread(self._pools)}
-        client = httpx2.AsyncClient(verify=trust(), timeout=TIMEOUT, mounts=mounts)
+        client = httpx2.AsyncClient(verify=trust(), timeout=TIMEOUT, mounts=mounts, headers=headers)
         self._closing.push_async_callback(client.aclose)
-        return {
-            "api_key": key,
-            "base_url": self._accounts[provider].url or URLS[provider],
-            "max_retries": 0,
-            "timeout": TIMEOUT,
-            "http_client": client,
-        }
+        return client
 
     def _key(self, provider: str) -> str:
         account = self._accounts[provider]
@@ -175,36 +198,77 @@ class Providers:
 
 
 @cache
+def _unpriced(name: str) -> None:
+    """Said once: no budget of dollars stops what costs nothing."""
+    log.warning("model is in no price list", extra={"model": name})
+
+
+@cache
 def trust() -> SSLContext:
     """The machine's certificates: reading them takes longer than all else that a client needs."""
     return httpx2.create_ssl_context()
 
 
-def _is_whole(response: ModelResponse) -> bool:
-    """It came with a reason to end: a connection that is cut may look like an end."""
-    return "finish_reason" in (response.provider_details or {})
+async def _start(response: httpx2.Response) -> bytes:
+    """As much of the body as may be needed to say what is wrong."""
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > ERROR_BYTES:
+            break
+    return body
 
 
-def _failure(error: Exception, key: str) -> Failure:
+def read(data: str, *, key: str) -> dict[str, Any]:
+    """An event; a Failure where that is what it tells of."""
+    try:
+        event = from_json(data)
+    except ValueError:
+        raise Failure("it sent an event that is no JSON", is_passing=True) from None
+    if isinstance(event, dict) and not event.get("error"):
+        return event
+    raise failure(data.encode(), key=key)
+
+
+def failure(body: bytes, response: httpx2.Response | None = None, *, key: str) -> Failure:
     """In one line that may be shown to anyone: what is said of a key is left out."""
-    status = error.status_code if isinstance(error, ModelHTTPError) else None
-    if isinstance(error, ModelAuthenticationError):
+    kinds, words = _said(body)
+    said = " ".join(words.replace(key, "***").split())[:REASON_LENGTH]
+    if response is None:
+        return Failure(said or "it failed", is_passing=not kinds & LASTING)
+    status = response.status_code
+    if status in REFUSED:
         said = "the key is refused, or may not use this model"
-    else:
-        said = _said(error, key)
     return Failure(
-        f"HTTP {status}, {said}" if status else said,
-        is_passing=not isinstance(error, LASTING)
-        and (status is None or status in PASSING or status >= SERVER_ERROR),
-        retry_after=getattr(error, "retry_after", None),
+        f"HTTP {status}, {said or response.reason_phrase}",
+        is_passing=(status in PASSING or status >= SERVER_ERROR) and not kinds & LASTING,
+        retry_after=retry_after(response.headers),
     )
 
 
-def _said(error: Exception, key: str) -> str:
-    """The provider's own words, on one line."""
-    body = getattr(error, "body", None)
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        body = inner.get("message") if isinstance(inner, dict) else inner
-    words = str(body or getattr(error, "message", error)).replace(key, "***").split()
-    return " ".join(words)[:REASON_LENGTH] or type(error).__name__
+def _said(body: bytes) -> tuple[set[str], str]:
+    """What kind of error the provider calls it, and its own words."""
+    try:
+        parsed = from_json(body)
+    except ValueError:
+        return set(), body.decode(errors="replace")
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
+    if not isinstance(error, dict):
+        return set(), str(error)
+    kinds = {str(error.get("type")), str(error.get("code"))}
+    return kinds, str(error.get("message") or "")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, or a date."""
+    if (said := headers.get("retry-after")) is None:
+        return None
+    try:
+        return float(said) if said.isdecimal() else _until(parsedate_to_datetime(said))
+    except ValueError:
+        return None
+
+
+def _until(when: datetime) -> float:
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())

@@ -1,13 +1,18 @@
 """What operators ask about all sessions at once, and the example lines that `seed` plants."""
 
+import logging
 from collections import defaultdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from .postgres import SCHEDULER_LOCK, Postgres
 from .sessions import FREE
 
+log = logging.getLogger(__name__)
+
+REPORT = "sessions.report"
+DAY = timedelta(days=1)
 ACTIVITY = """WITH happened AS (
     SELECT s.id, s.agent, s.status, e.data->>'kind' AS kind, e.data->'usage' AS usage
     FROM sessions s
@@ -68,6 +73,18 @@ class PostgresReports:
             "tokens": int(sum(row["tokens"] or 0 for row in kinds)),
             "cost": sum((row["cost"] or Decimal(0) for row in kinds), Decimal(0)),
         }
+
+    async def of_a_day(self, since: datetime) -> dict[str, Any]:
+        """The activity of 24 hours, and how many sessions wait for a decision now."""
+        until = since + DAY
+        waiting = (await self.standing(seconds=0))["waiting"]
+        activity = await self.activity(since, until)
+        return {"since": since, "until": until, **activity, "waiting": waiting}
+
+    async def daily(self) -> None:
+        """Says what happened yesterday, in UTC, as one event of the log."""
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        log.info("daily report", extra=await self.of_a_day(today - DAY))
 
     async def standing(self, *, seconds: float) -> dict[str, int]:
         """How many sessions wait for somebody: stuck without a worker for so long, overdue for

@@ -45,7 +45,7 @@ class Cap(Protocol):
     def slot(self, model: str) -> AbstractAsyncContextManager[None]:
         """Waits for a free one; a Failure where the model is cooling down."""
 
-    async def cool_down(self, model: str, seconds: float) -> None: ...
+    def cool_down(self, model: str, seconds: float) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -67,15 +67,18 @@ class Runtime:
 
     async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer:
         until = self.clock() + self.seconds
-        telling, reasons = Telling(on_text), list[str]()
+        telling, errors = Telling(on_text), dict[str, ModelError]()
         for place, model in enumerate(self.models):
             now = self.clock()
             part = (until - now) / (len(self.models) - place)
             try:
                 return await self._ask(model, request, telling, until=now + part)
             except ModelError as error:
-                reasons.append(f"{model.name}: {error}")
-        raise ModelError("; ".join(reasons))
+                errors[model.name] = error
+        failed = ModelError("; ".join(f"{name}: {error}" for name, error in errors.items()))
+        waits = [error.retry_after for error in errors.values() if error.retry_after]
+        failed.retry_after = min(waits, default=None)
+        raise failed
 
     async def close(self) -> None:
         await self.closing.aclose()
@@ -105,7 +108,7 @@ class Runtime:
                     return await model.answer(request, on_text=telling)
                 except Failure as failure:
                     if failure.retry_after:
-                        await self.cap.cool_down(model.name, failure.retry_after)
+                        self.cap.cool_down(model.name, failure.retry_after)
                     raise
         except TimeoutError:
             raise Failure(f"no answer within {seconds:.3g} s") from None
@@ -173,10 +176,8 @@ class Makers:
         match value.partition(":"):
             case "scripted", _, name if name:
                 return make_scripted(name)
-            case "openai", _, name if name:
-                return self._providers.openai(name)
-            case "anthropic", _, name if name:
-                return self._providers.anthropic(name)
+            case "openai" | "anthropic" as provider, _, name if name:
+                return self._providers.model(provider, name)
         raise ValueError("expected scripted:NAME, openai:NAME or anthropic:NAME")
 
     @cached_property

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from psycopg.errors import LockNotAvailable
 
 from ..errors import AppError, Unavailable
-from .postgres import CONNECT_SECONDS, unavailable
+from .postgres import CONNECT_SECONDS, LINK, unavailable
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 LOCK = 12_2013  # two `migrate` at once wait for each other
@@ -28,7 +28,7 @@ class Schema:
         self._engine = sa.create_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
             poolclass=sa.NullPool,
-            connect_args={"connect_timeout": CONNECT_SECONDS},
+            connect_args=LINK | {"connect_timeout": CONNECT_SECONDS},
         )
         self._config = Config()
         self._config.set_main_option("script_location", str(migrations).replace("%", "%%"))
@@ -92,7 +92,7 @@ class Schema:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except sa.exc.OperationalError as error:
+        except (sa.exc.OperationalError, sa.exc.InternalError) as error:
             if isinstance(error.orig, LockNotAvailable):
                 raise Unavailable(LOCKED) from error
             raise unavailable(error.orig or error) from error

@@ -6,20 +6,22 @@ wins and the other looks again. What a worker appends is fenced by its lease as 
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from ..agent.events import SCHEMA, AnyEvent, UserSpoke, read, version
-from ..agent.ports import Stored, Summary
+from ..agent.events import SCHEMA, AnyEvent, read
+from ..agent.history import Stored
 from ..agent.session import Status, Thread
-from .commits import Commit, commits
+from ..ports import Summary
+from .commits import Commit, write
 from .postgres import Postgres
 from .together import Together
 
-TITLE_LENGTH = 80
+PORTION = 1_000
 FREE = "coalesce(lease_owner, 0) <> ALL (array(SELECT id FROM processes))"
 """A lease is worth as much as its process; the row of a dead one is deleted. No join, which a
 statement that had to wait for the row would not do again: so two would claim it."""
@@ -40,16 +42,6 @@ CLAIM = f"""WITH s AS (
         AND (wake_at IS NULL OR wake_at <= now())
     RETURNING s.*
 ) {_THREAD} s"""
-APPEND = f"""WITH moved AS (
-    UPDATE sessions SET seq = seq + %(count)s, status = %(status)s, wake_at = %(wake_at)s,
-        title = CASE WHEN title = '' THEN %(title)s ELSE title END, attempts = 0,
-        dispatched_at = now(), dispatches = 0, updated_at = now(), schema = {SCHEMA}
-    WHERE id = %(id)s AND seq = %(seq)s RETURNING id
-)
-INSERT INTO events (session_id, seq, version, key, data)
-SELECT id, %(seq)s + n, v, CASE WHEN n = 1 THEN %(key)s END, d
-FROM moved, unnest(%(versions)s::int[], %(events)s::jsonb[]) WITH ORDINALITY AS e(v, d, n)
-RETURNING seq"""
 STALE = f"""UPDATE sessions
 SET dispatched_at = now(), dispatches = dispatches + (lease_owner IS NULL)::int,
     lease_owner = NULL
@@ -64,7 +56,7 @@ WHERE id IN (
 class PostgresSessions:
     def __init__(self, database: Postgres) -> None:
         self._database = database
-        self._commits = commits(database)
+        self._commits = Together(partial(write, database))
         self._claims = Together(self._claim)
 
     async def start(
@@ -75,26 +67,26 @@ class PostgresSessions:
         metadata: dict[str, Any],
         parent: str | None = None,
     ) -> None:
-        session = thread.session
+        session, new = thread.session, Commit.of(thread, events)
         await self._database.rows(
             f"""WITH s AS (
                 INSERT INTO sessions (id, agent, prompt, title, metadata, parent, lane, schema,
-                    status, seq, base, tokens, cost)
+                    status, seq, base, wake_at, tokens, cost)
                 VALUES (%(id)s, %(agent)s, %(prompt)s, %(title)s, %(metadata)s, %(parent)s,
-                    %(lane)s, {SCHEMA}, %(status)s, %(count)s, %(base)s, %(tokens)s, %(cost)s)
+                    %(lane)s, {SCHEMA}, %(status)s, %(count)s, %(base)s, %(wake_at)s, %(tokens)s,
+                    %(cost)s)
             )
             INSERT INTO events (session_id, seq, version, data)
-            SELECT %(id)s, n, v, d
-            FROM unnest(%(versions)s::int[], %(events)s::jsonb[]) WITH ORDINALITY AS e(v, d, n)""",
+            SELECT %(id)s, seq, version, data
+            FROM jsonb_to_recordset(%(events)s::text::jsonb)
+                AS e(seq int, version int, data jsonb)""",
             agent=session.agent,
             prompt=session.prompt,
             metadata=Jsonb(metadata),
             parent=parent,
             lane=thread.lane,
-            base=thread.base,
-            tokens=session.usage.tokens,
-            cost=session.usage.cost,
-            **_appended(thread, events),
+            events=f"[{new.events}]",
+            **new.row,
         )
 
     async def load(self, session_id: str) -> Thread | None:
@@ -120,14 +112,11 @@ class PostgresSessions:
         return [won.pop(session_id, None) for session_id in ids]
 
     async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
-        after = thread.after(*events)
+        new = Commit.of(thread.after(*events), events, key=key, owner=None, release=False)
         try:
-            rows = await self._database.rows(
-                APPEND, key=key, seq=thread.seq, **_appended(after, events)
-            )
+            return (await write(self._database, [new]))[0]  # alone, so that no two can deadlock
         except UniqueViolation:  # of the key: said already
             return False
-        return bool(rows)
 
     async def commit(
         self,
@@ -138,47 +127,44 @@ class PostgresSessions:
         release: bool,
         wake_at: datetime | None = None,
     ) -> bool:
-        seq = after.seq - len(events)
-        row = {
-            "id": after.id,
-            "seq": seq,
-            "owner": owner,
-            "count": len(events),
-            "status": after.session.status,
-            "base": after.base,
-            "wake_at": wake_at or _expiry(after),
-            "tokens": after.session.usage.tokens,
-            "cost": after.session.usage.cost,
-            "release": release,
-        }
-        written = [
-            (place, version(event.kind), event.model_dump_json())
-            for place, event in enumerate(events, seq + 1)
-        ]
-        return await self._commits.add(Commit(row, written))
+        new = Commit.of(after, events, owner=owner, release=release)
+        if wake_at:
+            new.row["wake_at"] = wake_at
+        return await self._commits.add(new)
 
-    async def release(self, session_id: str, *, owner: int, wake_in: timedelta) -> None:
+    async def release(
+        self, session_id: str, *, owner: int, wake_in: timedelta, blameless: bool
+    ) -> None:
         await self._database.rows(
             """UPDATE sessions SET lease_owner = NULL, wake_at = now() + %(wake_in)s,
-                dispatched_at = 'epoch'
+                dispatched_at = 'epoch', attempts = greatest(attempts - %(undone)s, 0)
             WHERE id = %(id)s AND lease_owner = %(owner)s""",
             id=session_id,
             owner=owner,
             wake_in=wake_in,
+            undone=int(blameless),
         )
 
     async def claim_stale(self, *, limit: int) -> list[tuple[str, str]]:
         rows = await self._database.rows(STALE, limit=limit)
         return [(row["id"], row["lane"]) for row in rows]
 
-    async def claim_overdue(self, *, limit: int) -> list[str]:
-        sql = """SELECT id::text FROM sessions WHERE status = 'waiting' AND wake_at <= now()
+    async def put_back(self, ids: Sequence[str]) -> None:
+        await self._database.rows(
+            """UPDATE sessions SET dispatched_at = 'epoch', dispatches = greatest(dispatches - 1, 0)
+            WHERE id = ANY(%(ids)s) AND status = 'ready'""",
+            ids=list(ids),
+        )
+
+    async def overdue(self, *, limit: int) -> list[str]:
+        sql = f"""SELECT id::text FROM sessions
+            WHERE status = 'waiting' AND wake_at <= now() AND schema <= {SCHEMA}
             ORDER BY wake_at LIMIT %(limit)s"""
         return [row["id"] for row in await self._database.rows(sql, limit=limit)]
 
-    async def claim_poisonous(self, *, attempts: int, limit: int) -> list[str]:
-        sql = f"""SELECT id::text FROM sessions
-            WHERE status = 'ready' AND attempts >= %(attempts)s AND {FREE} LIMIT %(limit)s"""
+    async def poisonous(self, *, attempts: int, limit: int) -> list[str]:
+        sql = f"""SELECT id::text FROM sessions WHERE status = 'ready' AND schema <= {SCHEMA}
+            AND attempts >= %(attempts)s AND {FREE} LIMIT %(limit)s"""
         rows = await self._database.rows(sql, attempts=attempts, limit=limit)
         return [row["id"] for row in rows]
 
@@ -230,9 +216,15 @@ class PostgresSessions:
         return bool(await self._delete("id = %(id)s", id=session_id))
 
     async def forget(self, *, older_than: timedelta) -> int:
-        old = """created_at < now() - %(age)s AND updated_at < now() - %(age)s
-            AND status <> 'ready'"""
-        return await self._delete(old, age=older_than)
+        """In portions: each is a short transaction."""
+        old = """id IN (SELECT id FROM sessions
+            WHERE created_at < now() - %(age)s AND updated_at < now() - %(age)s
+                AND status <> 'ready' AND (status <> 'waiting' OR wake_at <= now())
+            LIMIT %(portion)s)"""
+        forgotten = 0
+        while gone := await self._delete(old, age=older_than, portion=PORTION):
+            forgotten += gone
+        return forgotten
 
     async def _delete(self, which: str, **values: object) -> int:
         """How many sessions, with all that belongs to them."""
@@ -246,19 +238,6 @@ class PostgresSessions:
         return int(rows[0]["count"])
 
 
-def _appended(after: Thread, events: Sequence[AnyEvent]) -> dict[str, Any]:
-    said = next((event.text for event in events if isinstance(event, UserSpoke)), "")
-    return {
-        "id": after.id,
-        "count": len(events),
-        "status": after.session.status,
-        "wake_at": _expiry(after),
-        "title": " ".join(said.split())[:TITLE_LENGTH],
-        "versions": [version(event.kind) for event in events],
-        "events": [event.model_dump_json() for event in events],
-    }
-
-
 def _thread(row: DictRow) -> Thread:
     events = (read(*stored) for stored in zip(row["events"], row["versions"], strict=True))
     return Thread.of(row["id"], events, base=row["base"], lane=row["lane"])
@@ -266,8 +245,3 @@ def _thread(row: DictRow) -> Thread:
 
 def _stored(row: DictRow) -> Stored:
     return Stored(row["seq"], read(row["data"], row["version"]), row["key"])
-
-
-def _expiry(after: Thread) -> datetime | None:
-    """When the first of the decisions that a session waits for is overdue."""
-    return min((o.expires_at for o in after.session.pending if o.expires_at), default=None)

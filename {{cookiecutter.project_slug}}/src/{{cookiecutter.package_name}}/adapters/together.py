@@ -24,16 +24,19 @@ class Together(Generic[Item, Result]):
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if len(self._writers) < WRITERS:
-            self._writers.add(writer := asyncio.create_task(self._work()))
-            writer.add_done_callback(self._writers.discard)
+            self._writers.add(asyncio.create_task(self._work()))
         return await done
 
     async def _work(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            if not await self._try(batch):
-                for one in batch:
-                    await self._try([one])
+        """Till nothing waits. Gone at once then: what comes next counts on those that are there."""
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+                if not await self._try(batch):
+                    for one in batch:
+                        await self._try([one])
+        finally:
+            self._writers.discard(asyncio.current_task())
 
     async def _try(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> bool:
         """False where one of them is bad, which is no other's fault: then each goes alone.

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,12 +68,7 @@ class Acts:
             return [e.ToolStarted(at=self.clock(), call_id=call_id) for call_id in new]
         if len(ready) == 1:
             return await self._run(thread.id, ready[0].call)
-        runs = (self._run(thread.id, o.call) for o in ready)
-        ends = await asyncio.gather(*runs, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
-        return [event for end in ends if isinstance(end, list) for event in end]
+        return await _all([self._run(thread.id, o.call) for o in ready])
 
     async def _run(self, session_id: str, call: e.Call) -> Events:
         began = self.clock()
@@ -140,3 +135,19 @@ class Acts:
     def ended(self, began: datetime) -> tuple[datetime, float]:
         now = self.clock()
         return now, round((now - began).total_seconds(), 3)
+
+
+async def _all(runs: Sequence[Coroutine[Any, Any, Events]]) -> Events:
+    """What came of them, if only of some: what is known must not be lost with what is not."""
+    tasks = [asyncio.create_task(run) for run in runs]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        if all(task.cancelled() or task.exception() for task in tasks):
+            raise
+    if ended := [task for task in tasks if not (task.cancelled() or task.exception())]:
+        return [event for task in ended for event in task.result()]
+    return tasks[0].result()  # its error

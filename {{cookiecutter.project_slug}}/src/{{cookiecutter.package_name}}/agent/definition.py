@@ -49,6 +49,11 @@ class Agent:
     prefetch: Callable[[], Awaitable[dict[str, Any]]] | None = None
     """What it will surely need, fetched before the model is asked (factor A13)."""
 
+    def __post_init__(self) -> None:
+        names = [tool.name for tool in self.offered]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"agent {self.name} has two tools of the name {', '.join(twice)}")
+
     @cached_property
     def offered(self) -> tuple[Tool, ...]:
         """Every tool that the model may call; the same list each time, for the provider's cache."""

@@ -12,8 +12,17 @@ from json import JSONEncoder
 from math import isfinite
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import from_json
+
+from ..errors import NewerRelease
 
 SCHEMA = 1
 """Raised with every new kind or version: an older worker leaves newer sessions alone."""
@@ -147,6 +156,8 @@ class ModelFailed(Event):
     kind: Literal["model_failed"] = "model_failed"
     error: Text
     seconds: float = 0
+    wait: float = 0
+    """Seconds that the provider asks to be left alone."""
 
 
 class ToolRequested(Event):
@@ -307,6 +318,19 @@ def version(kind: str) -> int:
 
 def read(stored: str, stored_as: int) -> AnyEvent:
     """The event from its JSON, however old the version that it was stored in."""
+    try:
+        event = _read(stored, stored_as)
+    except ValidationError as error:
+        kind = from_json(stored)["kind"]
+        if stored_as <= version(kind) and error.errors()[0]["type"] != "union_tag_invalid":
+            raise
+    else:
+        if stored_as <= version(kind := event.kind):
+            return event
+    raise NewerRelease(f"{kind} {stored_as} is an event of a newer release: ask a process of that")
+
+
+def _read(stored: str, stored_as: int) -> AnyEvent:
     if all(old < stored_as for _, old in UPCASTERS):
         return ADAPTER.validate_json(stored)
     data = from_json(stored)

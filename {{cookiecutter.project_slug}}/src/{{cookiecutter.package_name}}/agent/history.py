@@ -5,10 +5,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .events import AgentAnswered, ModelAnswered, Usage, UserSpoke
-from .ports import Stored
+from .events import AgentAnswered, AnyEvent, ModelAnswered, Usage, UserSpoke
 
 NOTHING = Usage()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An event in its place."""
+
+    seq: int
+    event: AnyEvent
+    key: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from . import events as e
 from .acts import Acts, Events
 from .context import Purpose, build, compact, fit
 from .limits import spent
-from .ports import Model, Request, Wanted
+from .ports import Model, Request
 from .session import Thread
 from .tools import brief
 
@@ -55,10 +55,14 @@ class Loop:
             )
         except ModelError as error:
             at, seconds = self.acts.ended(began)
-            return [e.ModelFailed(at=at, error=brief(error), seconds=seconds)]
+            wait = error.retry_after or 0
+            return [e.ModelFailed(at=at, error=brief(error), seconds=seconds, wait=wait)]
         now, seconds = self.acts.ended(began)
         wanted = () if purpose == "reflect" else answer.calls
-        calls = tuple(_call(n, want) for n, want in enumerate(wanted, session.calls + 1))
+        calls = tuple(
+            e.Call(id=f"c{n}", tool=want.tool, arguments=want.given)  # the id is ours
+            for n, want in enumerate(wanted, session.calls + 1)
+        )
         answered = e.ModelAnswered(
             at=now,
             purpose=purpose,
@@ -79,14 +83,6 @@ class Loop:
             why = "no tool was called" if request.must_call else "nothing was said"
             return [answered, e.ModelFailed(at=now, error=why)]
         return [answered, e.AgentAnswered(at=now, text=answer.text)]
-
-
-def _call(number: int, wanted: Wanted) -> e.Call:
-    """With an id of ours; arguments that are no object are kept to be refused."""
-    arguments = wanted.arguments
-    if isinstance(arguments, str):
-        arguments = {"not JSON": arguments[:100]}
-    return e.Call(id=f"c{number}", tool=wanted.tool, arguments=arguments)
 
 
 def _cry_for_help(thread: Thread) -> str:

@@ -1,17 +1,15 @@
-"""What the service needs from outside, as Protocols: the only interface to the adapters."""
+"""What the agent asks of a model, and what it gets: the same for every provider."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, Protocol
 
-from .events import AnyEvent, Usage, as_json, size_of
-from .session import Status, Thread
+from .events import Usage, as_json, size_of
 
 BYTES_A_TOKEN = 3
+NAME_LENGTH, NO_NAME = 64, re.compile(r"[^\w-]", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,18 @@ class Wanted:
     tool: str
     arguments: dict[str, Any] | str
     id: str = ""
+
+    @property
+    def name(self) -> str:
+        """The tool's, as every provider takes it: one that no tool can have is refused for good."""
+        return NO_NAME.sub("_", self.tool)[:NAME_LENGTH] or "_"
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """An object in any case: what is none is kept to be refused."""
+        if isinstance(self.arguments, str):
+            return {"not JSON": self.arguments[:100]}
+        return self.arguments
 
 
 @dataclass(frozen=True)
@@ -95,143 +105,3 @@ class Model(Protocol):
     """Answers within its time, retries and fallbacks included, or raises ModelError."""
 
     async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A session in a list."""
-
-    id: str
-    agent: str
-    status: Status
-    title: str
-    prompt: str
-    lane: str
-    tokens: int
-    cost: Decimal
-    created_at: datetime
-    updated_at: datetime
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An event in its place."""
-
-    seq: int
-    event: AnyEvent
-    key: str | None = None
-
-
-class Sessions(Protocol):
-    """Sessions and their events, in a store that survives every process."""
-
-    async def start(
-        self,
-        thread: Thread,
-        events: Sequence[AnyEvent],
-        *,
-        metadata: dict[str, Any],
-        parent: str | None = None,
-    ) -> None: ...
-
-    async def load(self, session_id: str) -> Thread | None:
-        """The thread, with the events since its last compaction."""
-
-    async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
-        """False where another was quicker, or the key is known: load again and look."""
-
-    async def claim(self, session_id: str, *, owner: int) -> Thread | None:
-        """The thread, leased to this process; None where nothing is to do, or another does it."""
-
-    async def commit(
-        self,
-        after: Thread,
-        events: Sequence[AnyEvent],
-        *,
-        owner: int,
-        release: bool,
-        wake_at: datetime | None = None,
-    ) -> bool:
-        """Appends what led to `after`; False where the lease or the place is lost."""
-
-    async def held(self, session_id: str, *, owner: int) -> Thread | None:
-        """The thread as it is now, if this process still has it."""
-
-    async def release(self, session_id: str, *, owner: int, wake_in: timedelta) -> None: ...
-
-    async def claim_stale(self, *, limit: int) -> list[tuple[str, str]]:
-        """Sessions with work to do that nobody does, as (id, lane): to be queued again."""
-
-    async def claim_overdue(self, *, limit: int) -> list[str]:
-        """Sessions whose decision nobody took in time."""
-
-    async def claim_poisonous(self, *, attempts: int, limit: int) -> list[str]:
-        """Sessions that were begun this often and came to nothing."""
-
-    async def find(self, session_id: str, key: str) -> Stored | None: ...
-    async def events(self, session_id: str, *, after: int, limit: int) -> list[Stored]: ...
-    async def summary(self, session_id: str) -> Summary | None: ...
-
-    async def list(
-        self,
-        *,
-        status: Status | None,
-        agent: str | None,
-        before: tuple[datetime, str] | None,
-        limit: int,
-    ) -> list[Summary]: ...
-
-    async def delete(self, session_id: str) -> bool: ...
-    async def forget(self, *, older_than: timedelta) -> int: ...
-
-
-class Processes(Protocol):
-    """The processes that hold leases. One that dies is seen at once, one that vanishes in 5 s."""
-
-    async def beat(self) -> int:
-        """This process's id, its lease renewed."""
-
-    async def bury(self) -> int:
-        """Frees what dead processes held; how many there were."""
-
-    async def alive(self) -> list[dict[str, Any]]: ...
-
-
-class Queue(Protocol):
-    """Carries a task to a worker, at least once; the store knows what is really to do."""
-
-    async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None: ...
-
-
-class Live(Protocol):
-    """What happens, told to whoever watches, as it happens. Losing some of it loses nothing."""
-
-    def tell(self, session_id: str, seq: int) -> None: ...
-    def token(self, session_id: str, text: str) -> None: ...
-
-    def wake(self) -> None:
-        """Everyone who watches in this process looks at the store."""
-
-    def watch(self, session_id: str) -> AbstractAsyncContextManager["Watch"]: ...
-
-
-@dataclass(frozen=True)
-class News:
-    """Text that the model is saying, or the number of the newest event; neither: look yourself."""
-
-    seq: int = 0
-    text: str = ""
-
-
-class Watch(Protocol):
-    async def next(self, seconds: float) -> News | None:
-        """None when there were none in this time."""
-
-
-class Backing(Protocol):
-    """A backing service that can be asked whether it answers."""
-
-    name: str
-
-    async def ping(self) -> None: ...

@@ -27,7 +27,6 @@ class OpenCall(BaseModel):
     waits_for: Literal["worker", "approval", "answer"]
     reason: str = ""
     expires_at: datetime | None = None
-    approved: bool = False
     started: bool = False
     asked: int = 0
     """The place of the request."""
@@ -58,6 +57,8 @@ class Session(BaseModel):
     calls: int = 0
     """Calls so far: what makes their ids the same in every process."""
     open: dict[str, OpenCall] = {}
+    decided: dict[str, str] = {}
+    """What people said to each request; a decision that is sent twice is one."""
     plan: tuple[e.Task, ...] = ()
     facts: dict[str, Any] = {}
     errors: int = 0
@@ -154,16 +155,20 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
         case e.ToolRefused():
             return {"errors": session.errors + 1}
         case e.ToolApproved():
-            return _update_call(session, event.call_id, waits_for="worker", approved=True)
+            approved = _update_call(session, event.call_id, waits_for="worker")
+            return approved | _decided(session, event, "approved")
         case e.ToolStarted():
             return _update_call(session, event.call_id, started=True)
         case e.ToolReturned():
             seconds = session.seconds + event.seconds
             return _closed(session, event.call_id) | {"errors": 0, "seconds": seconds}
-        case e.ToolDenied() | e.DecisionTimedOut():
-            return _closed(session, event.call_id)
+        case e.ToolDenied():
+            return _closed(session, event.call_id) | _decided(session, event, "denied")
+        case e.DecisionTimedOut():
+            return _closed(session, event.call_id) | _decided(session, event, "timed out")
         case e.PersonAnswered():
-            return _closed(session, event.call_id) | {"errors": 0}
+            answered = _decided(session, event, f"answered: {event.answer}")
+            return _closed(session, event.call_id) | answered | {"errors": 0}
         case e.PlanMade():
             return {"plan": event.tasks, "planned": True}
         case e.Reflected():
@@ -181,6 +186,10 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
             return {"ended": "cancelled"}
         case e.SessionFailed():
             return {"ended": session.ended or "failed"}
+
+
+def _decided(session: Session, event: e.CallEvent, how: str) -> dict[str, Any]:
+    return {"decided": session.decided | {event.call_id: how}}
 
 
 def _closed(session: Session, call_id: str) -> dict[str, Any]:

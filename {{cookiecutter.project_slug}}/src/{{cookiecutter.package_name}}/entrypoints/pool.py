@@ -7,6 +7,7 @@ and acknowledged without waking a thread of its own: a quarter of a worker's tim
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
 
@@ -17,9 +18,12 @@ from kombu.serialization import loads
 Act = Callable[..., Coroutine[Any, Any, object]]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
+ACKNOWLEDGERS = 4
+
 
 def make_pool(acts: Mapping[str, Act], *, spawn: Spawn, finish: Callable[[], None]) -> type[Any]:
     """The class that Celery makes its pool of; `finish` waits for all that was spawned."""
+    threads = ThreadPoolExecutor(ACKNOWLEDGERS, "acknowledge")  # not those that a tool may hold up
 
     class LoopPool(BasePool):  # type: ignore[misc]
         body_can_be_buffer = True
@@ -46,7 +50,7 @@ def make_pool(acts: Mapping[str, Act], *, spawn: Spawn, finish: Callable[[], Non
             if self.acknowledges_at_once:
                 end(outcome)
             else:
-                await asyncio.to_thread(end, outcome)
+                await asyncio.get_running_loop().run_in_executor(threads, end, outcome)
 
         def on_stop(self) -> None:
             finish()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from celery.schedules import crontab
 
 from ..about import about
+from ..adapters.reports import REPORT
 from ..bootstrap import App, running
 from ..errors import Unavailable
 from ..settings import Settings
@@ -30,7 +31,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-JOBS = {CLEANUP: crontab(minute="17", hour="3", nowfun=now)}  # UTC
+JOBS = {
+    REPORT: crontab(minute="7", hour="0", nowfun=now),
+    CLEANUP: crontab(minute="17", hour="3", nowfun=now),
+}
+"""When each is due, in UTC."""
 
 
 def schedule(settings: Settings) -> int:
@@ -61,7 +66,6 @@ class Scheduler:
 
     async def _tick(self, app: App) -> float:
         """One round of work where this scheduler leads; how long to wait for the next."""
-        self._ticked_at = now()
         try:
             if await self._leads(app):
                 self._metrics.swept.inc(await app.upkeep.sweep())
@@ -70,9 +74,13 @@ class Scheduler:
             if self._reached:
                 log.warning("scheduler waits for a backing service", extra={"error": str(error)})
             self._reached = False
+        except Exception:  # a fault of ours: /health shows one that stays
+            log.exception("scheduler stumbled")
             return RETRY_SECONDS
-        self._reached = True
-        return TICK_SECONDS
+        else:
+            self._reached = True
+        self._ticked_at = now()
+        return TICK_SECONDS if self._reached else RETRY_SECONDS
 
     async def _leads(self, app: App) -> bool:
         leads = await app.leader.leads()
@@ -87,7 +95,7 @@ class Scheduler:
     async def _start_due(self, app: App) -> None:
         """Queue what is due, then note it: a crash in between starts a job twice, never none."""
         for job in [job for job, due in self._due.items() if due <= now()]:
-            await app.service.queue.send(job)
+            await app.service.queue.send(job, lane=self._settings.lane)
             await app.jobs.record(job, ran_at=now())
             self._due[job] = _next(job, now())
             log.info("job started", extra={"job": job, "next": self._due[job].isoformat()})

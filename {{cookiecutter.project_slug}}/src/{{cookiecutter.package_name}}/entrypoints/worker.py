@@ -6,11 +6,15 @@ pools live too.
 
 import asyncio
 import logging
+import math
+import os
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from celery import Celery, signals
@@ -20,6 +24,7 @@ from celery.worker import state
 
 from ..about import about
 from ..adapters.processes import BEAT_SECONDS
+from ..adapters.reports import REPORT
 from ..bootstrap import App, engine, running, worker_celery
 from ..engine import Engine
 from ..errors import Unavailable
@@ -28,14 +33,19 @@ from ..settings import Settings
 from ..telemetry.logs import configure_logs
 from ..telemetry.metrics import Metrics
 from ..telemetry.probes import serve_probes
-from ..upkeep import CLEANUP, Upkeep
+from ..upkeep import CLEANUP
 from .pool import Act, make_pool
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ALIVE_SECONDS = 2
+STILL_SECONDS = 15.0  # longer than a database that is away can hold up a beat
 RETRY_SECONDS = 1.0
+CLOSING_SECONDS = 5.0
+GOODBYE_SECONDS = 1.5
+SPARE_THREADS, MOST_THREADS = 8, 256
+"""Those of the tools that are no coroutines; one that never returns has its thread for good."""
 UNUSED = ("without_gossip", "without_heartbeat", "without_mingle")  # talk among workers
 
 
@@ -56,12 +66,20 @@ def work(settings: Settings) -> int:
         worker.pool_cls.acknowledges_at_once = worker.use_eventloop
         worker.on_stop_signal = lambda: loop.drain(settings.shutdown_grace)
         log.info("worker started", extra={"concurrency": settings.worker_concurrency})
-        loop.wait_for_backing()
         loop.start_heart()
         worker.start()
         loop.stop_heart()
         log.info("worker stopped")
-    return int(worker.exitcode or 0)
+    code = int(worker.exitcode or 0)
+    leave_within(GOODBYE_SECONDS, code)
+    return code
+
+
+def leave_within(seconds: float, code: int) -> None:
+    """Python waits for all threads at its end: for one that hangs, for ever."""
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 class Worker(CeleryWorker):  # type: ignore[misc]
@@ -85,26 +103,26 @@ class Loop:
         self._settings = settings
         self._metrics = metrics
         self._loop = asyncio.new_event_loop()
+        threads = min(settings.worker_concurrency + SPARE_THREADS, MOST_THREADS)
+        self._loop.set_default_executor(ThreadPoolExecutor(threads, "tool"))
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
         self._opened = running(settings, "worker")
         self._in_flight: set[asyncio.Task[Any]] = set()
-        self._app: App
+        self._beaten_at = math.inf  # still to come
+        self.app: App
         self.engine: Engine
 
     def __enter__(self) -> "Loop":
         self._thread.start()
-        self._app = self.run(self._opened.__aenter__())
-        self.engine = engine(self._settings, self._app, on_step=self._metrics.note_step)
+        self.app = self.run(self._opened.__aenter__())
+        self.engine = engine(self._settings, self.app, on_step=self._metrics.note_step)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.run(self._opened.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-
-    @property
-    def upkeep(self) -> Upkeep:
-        return self._app.upkeep
+        self._loop.close()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
@@ -131,33 +149,44 @@ class Loop:
     def wait_for_backing(self) -> None:
         """Until everything answers and is migrated; SIGTERM ends the wait."""
         said = False
-        while faults := self.run(self.upkeep.broken()):
+        while faults := self.run(self.app.upkeep.broken()):
             if not said:
                 log.warning("worker waits for a backing service", extra=faults)
             said = True
             time.sleep(RETRY_SECONDS)
 
     def start_heart(self) -> None:
-        """From here on this process may hold leases."""
-        self.run(self._app.processes.beat())
+        """Once everything answers. From here on this process may hold leases."""
+        while True:
+            self.wait_for_backing()
+            with suppress(Unavailable):  # away again, meanwhile
+                self.run(self.app.processes.beat())
+                break
+        self._beaten_at = time.monotonic()
         self._heart = asyncio.run_coroutine_threadsafe(self._beat(), self._loop)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                await self._app.processes.beat()
+                await self.app.processes.beat()
                 await self.engine.tidy()
             except Unavailable as error:
                 log.warning("worker missed a beat", extra={"error": str(error)})
+            except Exception:  # a fault of ours: /health shows one that stays
+                log.exception("worker's heart stumbled")
+                continue
+            self._beaten_at = time.monotonic()
 
     def stop_heart(self) -> None:
         self._heart.cancel()
+        self._beaten_at = math.inf
 
     def drain(self, seconds: float) -> None:
         """Each session ends with the step in flight; what takes longer is handed back."""
         self.engine.draining = True
         self._cancel_after(seconds)
+        leave_within(seconds + CLOSING_SECONDS, 1)
 
     def _cancel_after(self, seconds: float) -> None:
         def cancel() -> None:
@@ -167,7 +196,9 @@ class Loop:
         self._loop.call_soon_threadsafe(self._loop.call_later, seconds, cancel)
 
     def health(self) -> dict[str, str] | None:
-        """Healthy while the loop turns; None when something blocks it."""
+        """Healthy while the loop turns and the heart beats; None when something blocks them."""
+        if time.monotonic() - self._beaten_at > STILL_SECONDS:
+            return None
         turned = threading.Event()
         self._loop.call_soon_threadsafe(turned.set)
         return about().health() if turned.wait(ALIVE_SECONDS) else None
@@ -204,7 +235,8 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
         app.task(_stand_in, name=name)
 
     task(ADVANCE, loop.engine.advance)
-    task(CLEANUP, loop.upkeep.cleanup)
+    task(CLEANUP, loop.app.upkeep.cleanup)
+    task(REPORT, loop.app.reports.daily)
 
 
 def _stand_in(**_: str) -> None:

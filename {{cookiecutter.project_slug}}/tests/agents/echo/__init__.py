@@ -1,5 +1,7 @@
 """An agent of the tests' own, so that no test of the service leans on an agent of the product."""
 
+from threading import Event
+
 from {{ cookiecutter.package_name }}.agent.definition import Agent
 from {{ cookiecutter.package_name }}.agent.tools import tool
 from {{ cookiecutter.package_name }}.ledger import World
@@ -17,6 +19,12 @@ def risk(number: int) -> str:
     return f"dared {number}"
 
 
+@tool(seconds=0.2)
+def hang(number: int) -> None:
+    """Never returns."""
+    Event().wait(10**6 * number)
+
+
 def agent(_: World) -> Agent:
     prompts = {"v1": "You say what you hear."}
-    return Agent(name="echo", description="Echoes.", prompts=prompts, tools=(act, risk))
+    return Agent(name="echo", description="Echoes.", prompts=prompts, tools=(act, risk, hang))

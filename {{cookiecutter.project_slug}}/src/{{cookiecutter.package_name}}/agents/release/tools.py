@@ -61,12 +61,12 @@ class Releases:
         """Deploy a version to production, once a person has approved. Check it afterwards."""
         return await self._record(context, version=version, environment="production")
 
-    async def check_deployment(self, deployment_id: int, context: Context) -> Line:
+    async def check_deployment(self, deployment_id: int) -> Line:
         """See whether a deployment is healthy: its line, now `succeeded` or `failed`."""
         line = await self._line(deployment_id)
         if line.status == "started":
             status = "succeeded" if is_healthy(line) else "failed"
-            line = await self.world.ledger.complete(line.id, key=context.key, status=status)
+            line = await self.world.ledger.complete(line.id, status=status)
         return _shown(line)
 
     async def roll_back(self, deployment_id: int, context: Context) -> Line:
@@ -76,7 +76,7 @@ class Releases:
         line = await self._record(
             context, version=earlier.version, environment=bad.environment, rollback_of=bad.id
         )
-        await self.world.ledger.complete(bad.id, key=f"{context.key}:bad", status="rolled_back")
+        await self.world.ledger.complete(bad.id, status="rolled_back")
         return line
 
     async def _record(self, context: Context, **deployment: object) -> Line:

@@ -10,9 +10,10 @@ import typer
 
 from ...about import about
 from ...agent import events as e
-from ...agent.ports import Stored, Watch
+from ...agent.history import Stored
 from ...agent.session import Thread
 from ...errors import Unavailable
+from ...ports import Watch
 from ...upkeep import Upkeep
 from . import BY
 from .story import events_of, plain, told

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...agent.events import Budget, version
-from ...agent.history import Exchange
+from ...agent.history import Exchange, Stored
 from ...agent.planning import outline
-from ...agent.ports import Stored, Summary
 from ...agent.session import EMPTY, Session, Status, Thread, fold
 from ...errors import AppError
+from ...ports import Summary
 from ...service import Service
 from . import BY, AsJson, SessionId, as_json, run
 from .story import asked, events_of, line, plain, told

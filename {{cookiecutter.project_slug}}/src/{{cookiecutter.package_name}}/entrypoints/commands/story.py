@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from ...agent import events as e
+from ...agent.history import Stored
 from ...agent.planning import outline
-from ...agent.ports import Stored
 from ...agent.session import OpenCall
 from ...service import Service
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ...settings import Settings
 from . import AsJson, as_json, run
-
-if TYPE_CHECKING:
-    from ...bootstrap import App
 
 DAY = timedelta(days=1)
 
@@ -36,14 +33,7 @@ def report(
 ) -> None:
     """Say what happened in the last 24 hours, or on a day."""
     since = day.replace(tzinfo=UTC) if day else datetime.now(UTC) - DAY
-    until = since + DAY
-
-    async def told(app: "App") -> dict[str, object]:
-        activity = await app.reports.activity(since, until)
-        standing = await app.reports.standing(seconds=0)
-        return {"since": since, "until": until, **activity, "waiting": standing["waiting"]}
-
-    found = run(told)
+    found = run(lambda app: app.reports.of_a_day(since))
     if json:
         typer.echo(as_json(found))
         return

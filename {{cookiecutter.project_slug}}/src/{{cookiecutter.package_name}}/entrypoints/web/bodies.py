@@ -52,7 +52,7 @@ class Body(BaseModel):
 
 class Start(Body):
     agent: Annotated[str | None, Field(max_length=64)] = None
-    """Which agent to talk to; without it, the one that AGENT names."""
+    """Which agent to talk to; without it, the one that DEFAULT_AGENT names."""
     metadata: Metadata = {}
     """Whatever the caller wants to find again: at most 10 kB of JSON."""
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import AfterValidator
 
-from ...agent.ports import Stored
+from ...agent.history import Stored
 from ...agent.session import Status
 from . import bodies, shapes, stream
 from .prefer import PreferDep

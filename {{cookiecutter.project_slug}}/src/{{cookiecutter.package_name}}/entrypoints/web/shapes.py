@@ -9,9 +9,9 @@ from pydantic import AwareDatetime, BaseModel
 from pydantic import GetJsonSchemaHandler as Handler
 
 from ...agent.events import AnyEvent, Task, Usage
-from ...agent.history import Exchange
-from ...agent.ports import Stored, Summary
+from ...agent.history import Exchange, Stored
 from ...agent.session import OpenCall, Status, Thread
+from ...ports import Summary
 from ...service import Reply
 
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 
-from ...agent.ports import Live, News, Stored
+from ...agent.history import Stored
 from ...errors import NotFound, Unavailable
+from ...ports import Live, News
 from ...service import Service
 from .shapes import placed
 
