@@ -207,7 +207,11 @@ async def connect(
     """A connection outside the pool."""
     try:
         connection = await AsyncConnection.connect(url, **_options(application, seconds))
-        await connection.execute(VANISHED)
+        try:
+            await connection.execute(VANISHED)
+        except BaseException:
+            await connection.close()
+            raise
     except AWAY as error:
         raise unavailable(error) from error
     return connection

@@ -26,7 +26,7 @@ FREE = "coalesce(lease_owner, 0) <> ALL (array(SELECT id FROM processes))"
 """A lease is worth as much as its process; the row of a dead one is deleted. No join, which a
 statement that had to wait for the row would not do again: so two would claim it."""
 
-_THREAD = """SELECT s.id::text, s.seq, s.base, s.lane, s.status,
+_THREAD = """SELECT s.id::text, s.seq, s.base, s.lane, s.status, s.lease_owner,
     array(SELECT e.version FROM events e WHERE e.session_id = s.id AND e.seq > s.base
         ORDER BY e.seq) AS versions,
     array(SELECT e.data::text FROM events e WHERE e.session_id = s.id AND e.seq > s.base
@@ -108,8 +108,8 @@ class PostgresSessions:
     async def _claim(self, wanted: Sequence[tuple[str, int]]) -> list[DictRow | None]:
         ids, owners = zip(*wanted, strict=True)
         rows = await self._database.rows(CLAIM, ids=list(ids), owners=list(owners))
-        won = {row["id"]: row for row in rows}
-        return [won.pop(session_id, None) for session_id in ids]
+        won = {(row["id"], row["lease_owner"]): row for row in rows}
+        return [won.pop(who, None) for who in wanted]
 
     async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
         new = Commit.of(thread.after(*events), events, key=key, owner=None, release=False)
