@@ -5,6 +5,7 @@ pools live too.
 """
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -43,6 +44,7 @@ ALIVE_SECONDS = 2
 STILL_SECONDS = 15.0  # longer than a database that is away can hold up a beat
 RETRY_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
+COLLECT = (50_000, 20, 100)
 GOODBYE_SECONDS = 1.5
 SPARE_THREADS, MOST_THREADS = 8, 256
 """Those of the tools that are no coroutines; one that never returns has its thread for good."""
@@ -67,12 +69,20 @@ def work(settings: Settings) -> int:
         worker.on_stop_signal = lambda: loop.drain(settings.shutdown_grace)
         log.info("worker started", extra={"concurrency": settings.worker_concurrency})
         loop.start_heart()
+        collect_rarely()
         worker.start()
         loop.stop_heart()
         log.info("worker stopped")
     code = int(worker.exitcode or 0)
     leave_within(GOODBYE_SECONDS, code)
     return code
+
+
+def collect_rarely() -> None:
+    """What is loaded stays: to look for cycles in hundreds of sessions took 5 % of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
 
 
 def leave_within(seconds: float, code: int) -> None:
