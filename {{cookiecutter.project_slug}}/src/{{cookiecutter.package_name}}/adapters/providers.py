@@ -93,6 +93,7 @@ class ProviderModel:
 
     provider: str
     model: str
+    speaks: Format
     client: httpx2.AsyncClient
     url: str
     key: str
@@ -103,8 +104,7 @@ class ProviderModel:
         return f"{self.provider}:{self.model}"
 
     async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer:
-        format_, draft = FORMATS[self.provider], Draft(on_text)
-        body = format_.body(self.model, request)
+        body, draft = self.speaks.body(self.model, request), Draft(on_text)
         if self.temperature is not None:
             body["temperature"] = self.temperature
         try:
@@ -113,7 +113,7 @@ class ProviderModel:
                     raise failure(await _start(response), response, key=self.key)
                 async for event in httpx2.EventSource(response):
                     if event.data != DONE:
-                        format_.hear(read(event.data, key=self.key), draft)
+                        self.speaks.hear(read(event.data, key=self.key), draft)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             why = f"it sent what is no answer: {type(error).__name__}: {error}"
             raise Failure(why[:REASON_LENGTH], is_passing=True) from error
@@ -124,11 +124,11 @@ class ProviderModel:
 
     def _whole(self, draft: Draft, request: Request) -> Answer:
         reply = draft.reply
-        if draft.stop == FORMATS[self.provider].REFUSAL and reply == Replied(""):
+        if draft.stop == self.speaks.REFUSAL and reply == Replied(""):
             raise Failure("it refuses to answer that")
         if not draft.stop:  # a connection that is cut may look like an end
             raise Failure("its answer broke off", is_passing=True)
-        if draft.stop == FORMATS[self.provider].CUT:
+        if draft.stop == self.speaks.CUT:
             raise Failure("its answer was cut off at the most that it says at once")
         usage = self._priced(draft) if draft.usage.tokens else estimated(request, reply)
         return Answer(reply.text, reply.calls, usage, self.name)
@@ -167,11 +167,12 @@ class Providers:
         self._client = cache(self._make_client)
 
     def model(self, provider: str, name: str) -> ProviderModel:
-        format_ = FORMATS[provider]
-        url = (self._accounts[provider].url or format_.URL).rstrip("/") + format_.PATH
+        speaks = FORMATS[provider]
+        url = (self._accounts[provider].url or speaks.URL).rstrip("/") + speaks.PATH
         return ProviderModel(
             provider=provider,
             model=name,
+            speaks=speaks,
             client=self._client(provider),
             url=url,
             key=self._key(provider),

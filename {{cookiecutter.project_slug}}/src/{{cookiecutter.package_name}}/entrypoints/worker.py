@@ -48,7 +48,6 @@ COLLECT = (50_000, 20, 100)
 GOODBYE_SECONDS = 1.5
 SPARE_THREADS, MOST_THREADS = 8, 256
 """Those of the tools that are no coroutines; one that never returns has its thread for good."""
-UNUSED = ("without_gossip", "without_heartbeat", "without_mingle")  # talk among workers
 
 
 def work(settings: Settings) -> int:
