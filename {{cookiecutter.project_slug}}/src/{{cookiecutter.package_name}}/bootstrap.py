@@ -62,7 +62,10 @@ async def running(
     leader = PostgresLeader(direct_url, application=application)
     live = PostgresLive(direct_url, application=application)
     processes = PostgresProcesses(
-        database, direct_url, application=application, about=_about(settings, process)
+        database,
+        direct_url,
+        application=application,
+        about={"kind": process, "release": settings.release, "lane": settings.lane},
     )
     service = Service(
         sessions=PostgresSessions(database),
@@ -147,7 +150,3 @@ def _agents(settings: Settings, world: World) -> dict[str, Agent]:
         name: replace(agent, limits=replace(agent.limits, steps=steps))
         for name, agent in found.items()
     }
-
-
-def _about(settings: Settings, process: str) -> dict[str, str]:
-    return {"kind": process, "release": settings.release, "lane": settings.lane}

@@ -113,13 +113,13 @@ class Service:
         def decided(thread: Thread) -> list[e.AnyEvent]:
             _refuse(thread, ENDED)
             known = thread.session.open.get(request_id)
-            if known is None or known.waits_for == "worker":
+            if known is None or known.permission == "auto":
                 given = {"approved", f"answered: {answer}"} if approved else {"denied"}
                 return _decided_before(thread, request_id, given)
             by_whom = {"at": self.clock(), "call_id": request_id, "by": by}
             if not approved:
                 return [e.ToolDenied(**by_whom, comment=comment)]
-            if known.waits_for == "approval":
+            if known.permission == "ask":
                 return [e.ToolApproved(**by_whom, comment=comment)]
             if answer is None:
                 raise Conflict(f"request {request_id} is a question: send an `answer`")
@@ -167,7 +167,7 @@ class Service:
         stopped = [
             e.ToolFailed(at=self.clock(), call_id=call.call.id, error="not run in this fork")
             for call in thread.session.open.values()
-            if call.waits_for == "worker"
+            if call.permission == "auto"
         ]
         thread = thread.after(*stopped)
         await self.sessions.start(

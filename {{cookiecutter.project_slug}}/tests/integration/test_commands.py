@@ -104,7 +104,7 @@ def test_a_session_is_shown_with_what_it_waits_for() -> None:
     assert text.endswith("\n> deploy it\n\n")
     shown = json.loads(output("sessions", "show", waiting, "--json"))
     assert shown["summary"]["id"] == waiting
-    assert shown["state"]["open"]["c1"]["waits_for"] == "approval"
+    assert shown["state"]["open"]["c1"]["permission"] == "ask"
     assert [exchange["message"] for exchange in shown["history"]] == ["deploy it"]
 
 

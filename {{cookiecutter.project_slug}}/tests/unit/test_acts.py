@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.package_name }}.agent import events as e
-from {{ cookiecutter.package_name }}.agent.definition import FINISH
-from {{ cookiecutter.package_name }}.agent.planning import PLAN_TOOL
 from {{ cookiecutter.package_name }}.agent.ports import Replied
 from {{ cookiecutter.package_name }}.agent.tools import Context, Tool, ToolError, tool
 from {{ cookiecutter.package_name }}.errors import Unavailable
@@ -25,22 +23,22 @@ BY: dict[str, Any] = {"at": NOW, "call_id": "c1", "by": "ann"}
 
 @pytest.mark.factor("A7")
 @pytest.mark.parametrize(
-    ("wanted", "waits_for", "decision", "shown"),
+    ("wanted", "permission", "decision", "shown"),
     [
-        (DEPLOY, "approval", e.ToolApproved(**BY), '{"deployed": "1.4.2"}'),
-        (DEPLOY, "approval", e.ToolDenied(**BY, comment="no"), "denied by ann: no"),
-        (DEPLOY, "approval", e.DecisionTimedOut(at=NOW, call_id="c1"), "nobody decided in time"),
+        (DEPLOY, "ask", e.ToolApproved(**BY), '{"deployed": "1.4.2"}'),
+        (DEPLOY, "ask", e.ToolDenied(**BY, comment="no"), "denied by ann: no"),
+        (DEPLOY, "ask", e.DecisionTimedOut(at=NOW, call_id="c1"), "nobody decided in time"),
         (ASK, "answer", e.PersonAnswered(**BY, answer="eu"), "ann answered: eu"),
         (ASK, "answer", e.ToolDenied(**BY), "denied by ann: no reason given"),
     ],
 )
 def test_what_a_person_decides_is_waited_for_read_and_gone_on_from(
-    wanted: Replied, waits_for: str, decision: e.AnyEvent, shown: str
+    wanted: Replied, permission: str, decision: e.AnyEvent, shown: str
 ) -> None:
     play = Player(make_agent(), wanted, Replied("ok"))
     assert play.say() == "waiting"
     (known,) = play.thread.session.pending
-    assert (known.waits_for, known.expires_at) == (waits_for, NOW + timedelta(days=7))
+    assert (known.permission, known.expires_at) == (permission, NOW + timedelta(days=7))
     assert play.run(decision) == "idle"
     assert play.texts()[-1] == shown
     assert play.answers == ["ok"]
@@ -260,7 +258,7 @@ def test_of_what_began_in_a_process_that_died_a_person_is_asked(ran: bool) -> No
     assert play.run() == "waiting"
     assert play.answers == ["soon"]
     (known,) = play.thread.session.pending
-    assert known.waits_for == "answer"
+    assert known.permission == "answer"
     assert known.reason.startswith("c1, act with {'text': 'xxx")
     assert known.reason.endswith("x: it began, and nobody knows what came of it. Did it happen?")
     assert len(known.reason) < 400
@@ -276,13 +274,7 @@ def test_a_finish_has_to_stand_alone() -> None:
     assert "error: call it alone, once the other tools have returned" in play.texts()
 
 
-def test_the_loops_own_tools_run_no_code_and_an_agents_own_finish_does() -> None:
-    for own, given in (
-        (FINISH, {"answer": "x"}),
-        (PLAN_TOOL, {"tasks": [{"id": "a", "title": "b"}]}),
-    ):
-        with pytest.raises(ToolError, match="the loop"):
-            asyncio.run(own.call(given, Context("s", "k")))
+def test_a_tool_of_the_agents_own_may_be_called_finish() -> None:
     play = Player(make_agent(replace(look, name="finish")), wants(("finish", {})), Replied("ok"))
     assert play.say() == "idle"
     assert play.texts()[-1] == "here is well"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from {{ cookiecutter.package_name }}.agent import events as e
-from {{ cookiecutter.package_name }}.agent.planning import outline
+from {{ cookiecutter.package_name }}.agent.own import outline
 from {{ cookiecutter.package_name }}.agent.ports import Replied, Request, Result, Said, Wanted
 from {{ cookiecutter.package_name }}.agent.tools import Context, ToolError
 from {{ cookiecutter.package_name }}.agents.release import agent

@@ -6,7 +6,7 @@ import pytest
 
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.context import build, compact, fit
-from {{ cookiecutter.package_name }}.agent.planning import PLAN, REFLECT
+from {{ cookiecutter.package_name }}.agent.own import PLAN, REFLECT
 from {{ cookiecutter.package_name }}.agent.ports import Message, Replied, Result, Said, Wanted
 from {{ cookiecutter.package_name }}.agent.session import Thread
 

@@ -74,7 +74,7 @@ def test_an_unsure_answer_is_told_once_a_person_approves() -> None:
     assert play.say() == "waiting"
     (known,) = play.thread.session.pending
     assert known.reason == "it is only 25% sure of its answer"
-    assert known.waits_for == "approval"
+    assert known.permission == "ask"
     assert play.answers == []
     assert play.approve("c1") == "done"
     assert play.answers == ["It is 0.25"]

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.package_name }}.agent import events as e
-from {{ cookiecutter.package_name }}.agent.planning import PLAN, PLAN_TOOL, REFLECT, outline, plan
+from {{ cookiecutter.package_name }}.agent.own import PLAN, REFLECT, check_order, outline, plan
 from {{ cookiecutter.package_name }}.agent.ports import Replied
 from {{ cookiecutter.package_name }}.agent.prompts import choose, read_prompts
 from {{ cookiecutter.package_name }}.agent.tools import ToolError
 
-from .core import Player, look, make_agent, wants
+from .core import NOW, Player, look, make_agent, wants
 
 FIRST: dict[str, Any] = {"id": "a", "title": "look"}
 THEN: dict[str, Any] = {"id": "b", "title": "tell", "after": ["a"]}
@@ -34,13 +34,13 @@ def task(id_: str, *after: str) -> dict[str, Any]:
 )
 def test_a_plan_that_cannot_be_followed_is_refused(tasks: list[Any], fault: str) -> None:
     with pytest.raises(ToolError, match=f"^{fault}$"):
-        plan(PLAN_TOOL.check({"tasks": tasks}))
+        check_order(e.PlanMade(at=NOW, **plan.check({"tasks": tasks})).tasks)
 
 
 def test_a_plan_has_some_tasks_but_not_too_many() -> None:
     for count in (0, 21):
         with pytest.raises(ToolError, match="tasks: List should have at"):
-            PLAN_TOOL.check({"tasks": [task(f"t{n}") for n in range(count)]})
+            plan.check({"tasks": [task(f"t{n}") for n in range(count)]})
 
 
 def test_a_plan_is_shown_with_its_order_and_what_is_done() -> None:
@@ -49,7 +49,7 @@ def test_a_plan_is_shown_with_its_order_and_what_is_done() -> None:
         e.Task(id="b", title="tell", after=("a",)),
         e.Task(id="c", title="dance", status="dropped"),
     )
-    assert plan({"tasks": tasks}) == tasks
+    check_order(tasks)
     assert outline(tasks) == "[x] a: look\n[ ] b: tell (after a)\n[-] c: dance"
 
 

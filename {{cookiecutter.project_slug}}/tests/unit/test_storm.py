@@ -100,7 +100,7 @@ class Storm:
             return e.ToolDenied(at=NOW, call_id=call_id, by="ann")
         if dice < 0.3:
             return e.DecisionTimedOut(at=NOW, call_id=call_id)
-        if known.waits_for == "approval":
+        if known.permission == "ask":
             return e.ToolApproved(at=NOW, call_id=call_id, by="ann")
         return e.PersonAnswered(at=NOW, call_id=call_id, by="ann", answer="yes")
 

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from {{ cookiecutter.package_name }}.agent.definition import Agent
+from {{ cookiecutter.package_name }}.agent.own import ask_person
 from {{ cookiecutter.package_name }}.agent.tools import (
-    ASK_PERSON,
     Context,
     Tool,
     ToolError,
@@ -170,13 +170,6 @@ def test_a_parameter_without_a_type_is_a_fault_of_ours() -> None:
         tool(vague)
 
 
-def test_a_question_is_answered_by_no_code() -> None:
-    with pytest.raises(ToolError, match="question: Field required"):
-        ASK_PERSON.check({})
-    with pytest.raises(ToolError, match="a person answers this"):
-        run(ASK_PERSON, question="why?")
-
-
 @pytest.mark.factor("A9")
 @pytest.mark.parametrize(
     ("error", "text"),
@@ -195,4 +188,4 @@ def test_an_error_is_brief(error: Exception, text: str) -> None:
 
 def test_two_tools_of_one_name_are_a_fault_of_the_agent() -> None:
     with pytest.raises(ValueError, match="agent one has two tools of the name ask_person"):
-        Agent(name="one", description="", prompts={"v1": ""}, tools=(ASK_PERSON,))
+        Agent(name="one", description="", prompts={"v1": ""}, tools=(ask_person,))

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..errors import AppError, Unavailable
 from . import events as e
-from .definition import FINISH, Agent
-from .planning import PLAN_TOOL, outline, plan
+from .definition import Agent
+from .own import ask_person, check_order, finish, outline, plan
 from .session import OpenCall, Thread
-from .tools import ASK_PERSON, ERROR_LENGTH, Context, Permission, ToolError, brief, plain
+from .tools import ERROR_LENGTH, Context, Permission, ToolError, brief, plain
 
 log = logging.getLogger(__name__)
 Events = list[e.AnyEvent]
@@ -32,9 +32,9 @@ class Acts:
         try:
             tool = self.agent.tool(call.tool)
             call = e.Call(id=call.id, tool=call.tool, arguments=tool.check(call.arguments))
-            if tool is PLAN_TOOL:
+            if tool is plan:
                 return self._planned(call)
-            if tool is FINISH:
+            if tool is finish:
                 return self._finish(call, alone=alone)
         except ToolError as error:
             return [e.ToolRefused(at=self.clock(), call_id=call.id, error=brief(error))]
@@ -43,7 +43,7 @@ class Acts:
     def ask(self, thread: Thread, question: str, *, seen: int = 0) -> e.ToolRequested:
         """A question of the loop's own."""
         call_id = f"c{thread.session.calls + 1}"
-        call = e.Call(id=call_id, tool=ASK_PERSON.name, arguments={"question": question})
+        call = e.Call(id=call_id, tool=ask_person.name, arguments={"question": question})
         return self._request(call, "answer", question, seen=seen)
 
     async def fetch(self, prefetch: Callable[[], Awaitable[dict[str, Any]]]) -> e.FactsFetched:
@@ -58,7 +58,7 @@ class Acts:
 
     async def run(self, thread: Thread) -> Events:
         """Every call that is free to run, at once; the intent to run each is stored already."""
-        ready = [o for o in thread.session.open.values() if o.waits_for == "worker"]
+        ready = [o for o in thread.session.open.values() if o.permission == "auto"]
         once = [o for o in ready if not self._may_repeat(o)]
         for open_ in once:
             if open_.started and open_.call.id not in self.begun:
@@ -73,7 +73,7 @@ class Acts:
     async def _run(self, session_id: str, call: e.Call) -> Events:
         began = self.clock()
         try:
-            if (tool := self.agent.tool(call.tool)) is FINISH:
+            if (tool := self.agent.tool(call.tool)) is finish:
                 return self._finished(call)
             context = Context(session_id, f"{session_id}:{call.id}")
             result = await tool.call(call.arguments, context)
@@ -90,9 +90,9 @@ class Acts:
         return [e.ToolReturned(at=at, call_id=call.id, result=result, seconds=seconds)]
 
     def _planned(self, call: e.Call) -> Events:
-        tasks = plan(call.arguments)
-        kept = e.ToolReturned(at=self.clock(), call_id=call.id, result=outline(tasks))
-        return [e.PlanMade(at=self.clock(), tasks=tasks), kept]
+        made = e.PlanMade(at=self.clock(), tasks=call.arguments["tasks"])
+        check_order(made.tasks)
+        return [made, e.ToolReturned(at=made.at, call_id=call.id, result=outline(made.tasks))]
 
     def _finish(self, call: e.Call, *, alone: bool) -> Events:
         if not alone:

@@ -12,7 +12,7 @@ from typing import Literal
 from . import events as e
 from .definition import Agent
 from .events import as_json, size_of
-from .planning import PLAN, PLAN_TOOL, REFLECT, outline
+from .own import PLAN, REFLECT, outline, plan
 from .ports import BYTES_A_TOKEN, Message, Replied, Request, Result, Said, Wanted
 from .prompts import choose
 from .session import Session, Thread
@@ -30,7 +30,7 @@ def build(thread: Thread, agent: Agent, purpose: Purpose = "think") -> Request:
     instructions = agent.prompts[choose(agent.prompts, thread.session.prompt)]
     if purpose == "plan":
         messages = (*messages, Said(PLAN))
-        return Request(instructions, messages, (PLAN_TOOL.offer,), must_call=True)
+        return Request(instructions, messages, (plan.offer,), must_call=True)
     if purpose == "reflect":
         messages = (*messages, Said(f"{REFLECT}\n\n{outline(thread.session.plan)}".strip()))
     return Request(

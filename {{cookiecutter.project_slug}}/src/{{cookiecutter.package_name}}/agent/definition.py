@@ -3,34 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from .limits import Limits
-from .planning import PLAN_TOOL
+from .own import ask_person, finish, plan
 from .ports import Offer
-from .tools import ASK_PERSON, Tool, ToolError
-
-
-class Finish(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    answer: Annotated[str, Field(description="What the user is told.")]
-    confidence: Annotated[float, Field(ge=0, le=1, description="How sure you are: 0 to 1.")] = 1.0
-
-
-def _never(**_: object) -> None:
-    raise ToolError("the loop finishes by itself")
-
-
-FINISH = Tool(
-    name="finish",
-    description="Say that the goal is reached, and what came of it. Call no other tool with it.",
-    arguments=Finish,
-    run=_never,
-)
-
+from .tools import Tool, ToolError
 
 DEFAULT = Limits()
 
@@ -57,8 +35,8 @@ class Agent:
     @cached_property
     def offered(self) -> tuple[Tool, ...]:
         """Every tool that the model may call; the same list each time, for the provider's cache."""
-        own = (FINISH,) * self.finishes + (PLAN_TOOL,) * self.planning
-        return (*self.tools, ASK_PERSON, *own)
+        own = (finish,) * self.finishes + (plan,) * self.planning
+        return (*self.tools, ask_person, *own)
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -11,22 +10,11 @@ from . import events as e
 
 Status = Literal["idle", "ready", "waiting", "paused", "done", "failed", "cancelled"]
 Next = Literal["act", "think"]
-WAITS_FOR: dict[str, Literal["worker", "approval", "answer"]] = {
-    "auto": "worker",
-    "ask": "approval",
-    "answer": "answer",
-}
 
 
-class OpenCall(BaseModel):
-    """A call that has been requested and has not ended."""
+class OpenCall(e.ToolRequested):
+    """A call that has been requested and has not ended; `auto` once a person has approved it."""
 
-    model_config = ConfigDict(frozen=True)
-
-    call: e.Call
-    waits_for: Literal["worker", "approval", "answer"]
-    reason: str = ""
-    expires_at: datetime | None = None
     started: bool = False
     asked: int = 0
     """The place of the request."""
@@ -88,7 +76,7 @@ class Session(BaseModel):
         """What a worker has to do now, if anything. A turn goes on once all its calls are back."""
         if self.ended or self.paused is not None:
             return None
-        if any(call.waits_for == "worker" for call in self.open.values()):
+        if any(call.permission == "auto" for call in self.open.values()):
             return "act"
         if self.spoke > self.seen:
             return "think"
@@ -99,7 +87,7 @@ class Session(BaseModel):
     @property
     def pending(self) -> list[OpenCall]:
         """The decisions that people owe."""
-        return [call for call in self.open.values() if call.waits_for != "worker"]
+        return [call for call in self.open.values() if call.permission != "auto"]
 
 
 EMPTY = Session()
@@ -139,13 +127,7 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
                 "seconds": session.seconds + event.seconds,
             } | (_closed(session, event.call_id) if isinstance(event, e.ToolFailed) else {})
         case e.ToolRequested():
-            call = OpenCall(
-                call=event.call,
-                waits_for=WAITS_FOR[event.permission],
-                reason=event.reason,
-                expires_at=event.expires_at,
-                asked=session.seq + 1,
-            )
+            call = OpenCall(**vars(event), asked=session.seq + 1)
             asked = {"errors": 0} if event.permission == "answer" else {}
             return asked | {
                 "open": session.open | {event.call.id: call},
@@ -155,7 +137,7 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
         case e.ToolRefused():
             return {"errors": session.errors + 1}
         case e.ToolApproved():
-            approved = _update_call(session, event.call_id, waits_for="worker")
+            approved = _update_call(session, event.call_id, permission="auto")
             return approved | _decided(session, event, "approved")
         case e.ToolStarted():
             return _update_call(session, event.call_id, started=True)

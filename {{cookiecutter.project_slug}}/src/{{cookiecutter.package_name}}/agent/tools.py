@@ -5,9 +5,9 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_type_hints, overload
+from typing import Any, Literal, get_type_hints, overload
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from ..errors import AppError
 from .events import storable
@@ -119,25 +119,6 @@ def tool(
         )
 
     return made(function) if function else made
-
-
-class Question(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    question: Annotated[str, Field(description="What you need to know, with all that matters.")]
-
-
-def _never(**_: object) -> None:
-    raise ToolError("a person answers this, no code")
-
-
-ASK_PERSON = Tool(
-    name="ask_person",
-    description="Ask the people in charge a question and wait for the answer, which may take days.",
-    arguments=Question,
-    run=_never,
-    permission="answer",
-)
 
 
 def plain(value: object) -> Any:

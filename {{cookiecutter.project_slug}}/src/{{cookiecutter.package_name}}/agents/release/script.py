@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-from ...agent.planning import PLAN, REFLECT
+from ...agent.own import PLAN, REFLECT
 from ...agent.ports import Message, Replied, Request, Result, Said, Wanted
 
 FACTS, SUMMARY = "Facts, as of now:\n", "What came before, summed up:\n"

@@ -59,7 +59,7 @@ def chat(
 def _decision(request: OpenCall) -> dict[str, Any]:
     """That of whoever sits there."""
     typer.echo(asked(request), err=True)
-    if request.waits_for == "answer":
+    if request.permission == "answer":
         return {"approved": True, "answer": _line("your answer: ")}
     return verdict(_line("approve it? y, n, or why not: "))
 

@@ -7,7 +7,7 @@ import typer
 
 from ...agent.events import Budget, version
 from ...agent.history import Exchange, Stored
-from ...agent.planning import outline
+from ...agent.own import outline
 from ...agent.session import EMPTY, Session, Status, Thread, fold
 from ...errors import AppError
 from ...ports import Summary

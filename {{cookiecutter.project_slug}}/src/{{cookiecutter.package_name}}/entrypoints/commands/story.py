@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from ...agent import events as e
 from ...agent.history import Stored
-from ...agent.planning import outline
+from ...agent.own import outline
 from ...agent.session import OpenCall
 from ...service import Service
 
@@ -49,7 +49,8 @@ def asked(request: OpenCall) -> str:
     """What a person is asked, why, and until when."""
     until = f", until {request.expires_at:%Y-%m-%d %H:%M} UTC" if request.expires_at else ""
     why = f": {plain(request.reason)}" if request.reason else ""
-    return f"{called(request.call)} (your {request.waits_for}{until}){why}"
+    wanted = "answer" if request.permission == "answer" else "approval"
+    return f"{called(request.call)} (your {wanted}{until}){why}"
 
 
 def line(text: str, *, length: int = LENGTH) -> str:

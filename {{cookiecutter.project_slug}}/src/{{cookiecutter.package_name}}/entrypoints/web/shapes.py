@@ -66,7 +66,7 @@ class Pending(BaseModel):
             request_id=open_.call.id,
             tool=open_.call.tool,
             arguments=open_.call.arguments,
-            waits_for="answer" if open_.waits_for == "answer" else "approval",
+            waits_for="answer" if open_.permission == "answer" else "approval",
             reason=open_.reason,
             expires_at=open_.expires_at,
         )

@@ -1,11 +1,11 @@
-"""Plans: a list of tasks with what each waits for, made before acting and revised on the way."""
+"""The tools of the loop's own. What they do is an event: no code runs behind them."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from .events import Task
-from .tools import Tool, ToolError
+from .tools import ToolError, tool
 
 PLAN = "First make the plan, or revise it: call `plan` with all of its tasks."
 REFLECT = (
@@ -14,27 +14,28 @@ REFLECT = (
 )
 
 
-class Plan(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    tasks: Annotated[list[Task], Field(min_length=1, max_length=20)]
-
-
-def _never(**_: object) -> None:
-    raise ToolError("the loop keeps the plan itself")
+@tool(permission="answer")
+def ask_person(
+    question: Annotated[str, Field(description="What you need to know, with all that matters.")],
+) -> None:
+    """Ask the people in charge a question and wait for the answer, which may take days."""
 
 
-PLAN_TOOL = Tool(
-    name="plan",
-    description="Set the whole task list: what is to do, what comes after what, what is done.",
-    arguments=Plan,
-    run=_never,
-)
+@tool
+def finish(
+    answer: Annotated[str, Field(description="What the user is told.")],
+    confidence: Annotated[float, Field(ge=0, le=1, description="How sure you are: 0 to 1.")] = 1.0,
+) -> None:
+    """Say that the goal is reached, and what came of it. Call no other tool with it."""
 
 
-def plan(arguments: dict[str, object]) -> tuple[Task, ...]:
-    """The plan, if it can be followed."""
-    tasks = Plan.model_validate(arguments).tasks
+@tool
+def plan(tasks: Annotated[list[Task], Field(min_length=1, max_length=20)]) -> None:
+    """Set the whole task list: what is to do, what comes after what, what is done."""
+
+
+def check_order(tasks: tuple[Task, ...]) -> None:
+    """A ToolError where a plan can't be followed."""
     ids = [task.id for task in tasks]
     if len(set(ids)) < len(ids):
         raise ToolError("two tasks have the same id")
@@ -45,7 +46,6 @@ def plan(arguments: dict[str, object]) -> tuple[Task, ...]:
         done.update(ready)
     if len(done) < len(ids):
         raise ToolError(f"tasks wait for each other: {', '.join(sorted(set(ids) - done))}")
-    return tuple(tasks)
 
 
 def outline(tasks: tuple[Task, ...]) -> str:
