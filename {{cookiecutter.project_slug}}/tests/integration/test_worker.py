@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -82,6 +83,20 @@ def test_a_worker_told_to_stop_finishes_its_step_and_exits_0(
     assert database.execute("SELECT count(*) FROM processes").fetchone() == (0,)
     start("work").healthy()
     until(database, session, "idle")
+
+
+@pytest.mark.factor("IX")
+@pytest.mark.parametrize("url", ["", "postgresql://app@127.0.0.1:1/app"])
+def test_a_worker_is_stopped_at_any_moment_of_its_start(start: Start, url: str) -> None:
+    there = {"DATABASE_URL": url} if url else {}
+    workers = []
+    for moment in (0.05, 0.15, 0.25, 0.35):
+        workers.append(start("work", **there))
+        time.sleep(moment)
+        workers[-1].signal(signal.SIGTERM)
+    unheard = -signal.SIGTERM  # it came before anybody listened
+    for each in workers:
+        assert each.ended(seconds=10) in {0, unheard}, each.output
 
 
 @pytest.mark.factor("IX")
@@ -244,7 +259,7 @@ def test_a_fault_of_the_heart_is_said_and_outlived_and_shown_while_it_stays(
     try:
         with worker.Loop(settings, Metrics(settings, "worker")) as loop:
             assert loop.health()
-            loop.start_heart()
+            assert loop.start_heart(threading.Event())
             database.execute("ALTER TABLE processes ADD CONSTRAINT fault CHECK (false) NOT VALID")
             eventually(lambda: loop.health() is None, "the fault shows")
             database.execute("ALTER TABLE processes DROP CONSTRAINT fault")

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a backing service does not answe
 
 import json
 import logging
+import os
 import signal
 import sys
 from importlib import import_module
@@ -162,7 +163,10 @@ def shell() -> None:
 
 
 def _run(module: str, process: str) -> None:
-    """SIGTERM is an order to end well also while a process still loads; later it listens itself."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    """SIGTERM is an order to end well also while a process still loads; later it listens itself.
+
+    There is nothing to tidy up yet, and an exception may get lost in the middle of an import.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     run = getattr(import_module(f"{__package__}.{module}"), process)
     raise typer.Exit(run(Settings.load()))

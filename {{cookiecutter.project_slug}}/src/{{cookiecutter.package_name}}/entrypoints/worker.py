@@ -40,6 +40,7 @@ from .pool import Act, make_pool
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
 ALIVE_SECONDS = 2
 STILL_SECONDS = 15.0  # longer than a database that is away can hold up a beat
 RETRY_SECONDS = 1.0
@@ -58,6 +59,9 @@ def work(settings: Settings) -> int:
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # tasks outlive a lost connection
     metrics = Metrics(settings, "worker")
     app = worker_celery(settings)
+    stopping = threading.Event()
+    for number in STOPS:
+        signal.signal(number, lambda *_: stopping.set())
     with Loop(settings, metrics) as loop:
         serve_probes(settings.metrics_port, metrics=metrics, health=loop.health)
         register(app, loop, metrics)
@@ -65,12 +69,13 @@ def work(settings: Settings) -> int:
             app=app, quiet=True, without_gossip=True, without_heartbeat=True, without_mingle=True
         )
         worker.pool_cls.acknowledges_at_once = worker.use_eventloop
+        worker.stopping = stopping
         worker.on_stop_signal = lambda: loop.drain(settings.shutdown_grace)
         log.info("worker started", extra={"concurrency": settings.worker_concurrency})
-        loop.start_heart()
-        collect_rarely()
-        worker.start()
-        loop.stop_heart()
+        if loop.start_heart(stopping):
+            collect_rarely()
+            worker.start()
+            loop.stop_heart()
         log.info("worker stopped")
     code = int(worker.exitcode or 0)
     leave_within(GOODBYE_SECONDS, code)
@@ -94,11 +99,15 @@ def leave_within(seconds: float, code: int) -> None:
 class Worker(CeleryWorker):  # type: ignore[misc]
     """Celery's, but silent on stdout, which is for log events, and with a bound on its goodbye."""
 
+    stopping: threading.Event
+    """Set, where the signal came before anyone could obey it."""
     on_stop_signal: Callable[[], None]
 
     def install_platform_tweaks(self, _: CeleryWorker) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             signal.signal(number, self._stop_soon)
+        if self.stopping.is_set():
+            self._stop_soon()
 
     def _stop_soon(self, *_: object) -> None:
         state.should_stop = 0
@@ -118,6 +127,7 @@ class Loop:
         self._opened = running(settings, "worker")
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._beaten_at = math.inf  # still to come
+        self._beating = asyncio.Lock()
         self.app: App
         self.engine: Engine
 
@@ -155,31 +165,35 @@ class Loop:
 
         self.run(ended())
 
-    def wait_for_backing(self) -> None:
-        """Until everything answers and is migrated; SIGTERM ends the wait."""
+    def wait_for_backing(self, stopping: threading.Event) -> None:
+        """Until everything answers and is migrated, or this process is to stop."""
         said = False
-        while faults := self.run(self.app.upkeep.broken()):
+        while (faults := self.run(self.app.upkeep.broken())) and not stopping.is_set():
             if not said:
                 log.warning("worker waits for a backing service", extra=faults)
             said = True
-            time.sleep(RETRY_SECONDS)
+            stopping.wait(RETRY_SECONDS)
 
-    def start_heart(self) -> None:
-        """Once everything answers. From here on this process may hold leases."""
+    def start_heart(self, stopping: threading.Event) -> bool:
+        """Once everything answers: from there on this process may hold leases."""
         while True:
-            self.wait_for_backing()
+            self.wait_for_backing(stopping)
+            if stopping.is_set():
+                return False
             with suppress(Unavailable):  # away again, meanwhile
                 self.run(self.app.processes.beat())
                 break
         self._beaten_at = time.monotonic()
         self._heart = asyncio.run_coroutine_threadsafe(self._beat(), self._loop)
+        return True
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                await self.app.processes.beat()
-                await self.engine.tidy()
+                async with self._beating:
+                    await self.app.processes.beat()
+                    await self.engine.tidy()
             except Unavailable as error:
                 log.warning("worker missed a beat", extra={"error": str(error)})
             except Exception:  # a fault of ours: /health shows one that stays
@@ -188,8 +202,14 @@ class Loop:
             self._beaten_at = time.monotonic()
 
     def stop_heart(self) -> None:
-        self._heart.cancel()
+        """Between two beats: one cut short takes its connection along, and with it the goodbye."""
+
+        async def stop() -> None:
+            async with self._beating:
+                self._heart.cancel()
+
         self._beaten_at = math.inf
+        self.run(stop())
 
     def drain(self, seconds: float) -> None:
         """Each session ends with the step in flight; what takes longer is handed back."""
