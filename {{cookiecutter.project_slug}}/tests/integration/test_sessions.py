@@ -164,8 +164,9 @@ def test_what_a_dead_process_held_is_free_as_soon_as_it_is_buried(database_url: 
         assert await store.sessions.claim_stale(limit=10) == []
         with psycopg.connect(database_url, autocommit=True) as beside:
             beside.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
-                " AND objid = %s",
+                """SELECT pg_terminate_backend(pid, 5000)
+                FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'
+                    AND objid = %s AND datname = current_database()""",
                 [owner],
             )
         assert await store.process.bury() == 1

@@ -80,7 +80,7 @@ def test_a_worker_told_to_stop_finishes_its_step_and_exits_0(
     assert "model_answered" in kinds(database, session)
     free = "SELECT lease_owner FROM sessions WHERE id = %s"
     assert database.execute(free, [session]).fetchone() == (None,)
-    assert database.execute("SELECT count(*) FROM processes").fetchone() == (0,)
+    assert database.execute("SELECT * FROM processes").fetchall() == [], worker.output
     start("work").healthy()
     until(database, session, "idle")
 

@@ -1,6 +1,7 @@
 """Which processes live: each has a row with a lease, and a lock that dies with it at once."""
 
 import socket
+from contextlib import suppress
 from os import getpid
 from typing import Any
 
@@ -65,10 +66,7 @@ class PostgresProcesses:
 
     async def close(self) -> None:
         """Gone in good order: what it still held is free at once."""
-        if not self._direct.is_open:
-            return
-        try:
-            await self._direct.row(LEAVE, id=self._id)
-        except Unavailable:
-            self._id = None  # the lock is gone with the connection, which says the same
+        if self._id:
+            with suppress(Unavailable):  # the lock is gone with the connection, which says the same
+                await self._database.rows(LEAVE, id=self._id)
         await self._direct.close()
