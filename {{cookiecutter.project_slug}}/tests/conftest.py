@@ -14,13 +14,17 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from {{ cookiecutter.package_name }} import agents
+from {{ cookiecutter.package_name }}.adapters import postgres
 from {{ cookiecutter.package_name }}.adapters.embedded import Embedded
 from {{ cookiecutter.package_name }}.adapters.schema import Schema
 from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.settings import Settings
+from tools.keys import let_in
 
+from .pooler import pooled, running_pooler
 from .processes import AGENTS, Process, eventually
 
 agents.__path__.append(str(AGENTS))
@@ -34,11 +38,18 @@ EMPTY = """DO $$ DECLARE used text; BEGIN
         AND pid <> pg_backend_pid();
     SELECT string_agg(name::text, ', ') INTO used
         FROM (SELECT format('%I.%I', schemaname, tablename)::regclass AS name FROM pg_tables
-            WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+            WHERE schemaname = 'public' AND tablename NOT IN ('alembic_version', 'api_keys')
             OR schemaname = 'pgmq' AND tablename ~ '^[aq]_') AS of_ours
         WHERE pg_relation_size(name) > 0;
+    DELETE FROM api_keys WHERE name <> 'all';
     IF used IS NOT NULL THEN EXECUTE 'TRUNCATE ' || used || ' RESTART IDENTITY CASCADE'; END IF;
 END $$"""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pooled", action="store_true", help="reach PostgreSQL through a transaction pooler"
+    )
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -102,7 +113,8 @@ def running_server() -> Iterator[Embedded]:
     with subprocess.Popen([*command, *embedded.prepare(), *QUICK]) as process:
         try:
             eventually(embedded.is_ready, "PostgreSQL is ready")
-            Schema(_create(embedded, "migrated")).upgrade()
+            Schema(url := _create(embedded, "migrated")).upgrade()
+            let_in(url)
             yield embedded
         finally:
             process.send_signal(signal.SIGINT)
@@ -110,10 +122,65 @@ def running_server() -> Iterator[Embedded]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def pooler(server: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of PgBouncer in transaction mode."""
+    with running_pooler(server.url(), tmp_path_factory.mktemp("pooler")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def reach(request: pytest.FixtureRequest) -> Callable[[str], dict[str, str]]:
+    """The environment in which a process reaches the database with this URL."""
+    if not request.config.getoption("--pooled"):
+        return lambda url: {"DATABASE_URL": url}
+    place = request.getfixturevalue("server").url().rpartition("/")[0]
+    address = request.getfixturevalue("pooler")
+
+    def reach(url: str) -> dict[str, str]:
+        if not url.startswith(f"{place}/"):
+            return {"DATABASE_URL": url}
+        behind = {"DATABASE_URL": pooled(url, address), "DATABASE_PREPARE": "off"}
+        return behind | {"DATABASE_DIRECT_URL": url}
+
+    return reach
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _reached_by_every_pool(
+    request: pytest.FixtureRequest, reach: Callable[[str], dict[str, str]]
+) -> Iterator[None]:
+    """With --pooled, in the process of the test too; where the tests' own URLs are direct."""
+
+    class Pool(AsyncConnectionPool[Any]):
+        def __init__(self, url: str, *, kwargs: dict[str, Any], **given: Any) -> None:
+            where = reach(url)["DATABASE_URL"]
+            if where != url:
+                given["configure"], kwargs["prepare_threshold"] = None, None
+            super().__init__(where, kwargs=kwargs, **given)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if request.config.getoption("--pooled"):
+            monkeypatch.setattr(postgres, "AsyncConnectionPool", Pool)
+        yield
+
+
 @pytest.fixture
-def empty_database(server: Embedded) -> str:
+def another_database(server: Embedded) -> Callable[[], str]:
+    """Makes a database without a table; its URL."""
+    return lambda: _create(server, f"test_{uuid4().hex}")
+
+
+@pytest.fixture
+def empty_database(another_database: Callable[[], str]) -> str:
     """The URL of a database without a table."""
-    return _create(server, f"test_{uuid4().hex}")
+    return another_database()
+
+
+@pytest.fixture
+def own_database(server: Embedded) -> str:
+    """For a test that adds tables of its own."""
+    return _create(server, f"test_{uuid4().hex}", template="migrated")
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +206,9 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.fixture
-def start(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+def start(
+    database_url: str, tmp_path: Path, reach: Callable[[str], dict[str, str]]
+) -> Iterator[Callable[..., Process]]:
     """Starts a process of the service, as in start("serve"); it ends with the test."""
     with ExitStack() as ending:
 
@@ -147,6 +216,7 @@ def start(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]
             own = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET}
             own |= {"DEFAULT_AGENT": "echo", "MODEL": "scripted:echo"}
             given = own | environment
+            given |= reach(given["DATABASE_URL"])
             process = Process(*command, environment=given, directory=tmp_path, release=release)
             ending.callback(process.end)
             return process

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
+from {{ cookiecutter.package_name }}.adapters.outbound import make_http
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.acts import Acts
 from {{ cookiecutter.package_name }}.agent.definition import Agent
@@ -13,9 +14,10 @@ from {{ cookiecutter.package_name }}.agent.loop import Loop
 from {{ cookiecutter.package_name }}.agent.ports import Replied, Request
 from {{ cookiecutter.package_name }}.agent.prompts import choose
 from {{ cookiecutter.package_name }}.agent.session import Thread
+from {{ cookiecutter.package_name }}.cache import Cached
 from {{ cookiecutter.package_name }}.ledger import Ledger, World
 
-from .fakes import FakeLedger, FakeModel
+from .fakes import FakeCache, FakeLedger, FakeModel
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SESSION = "00000000-0000-0000-0000-000000000001"
@@ -23,7 +25,13 @@ MOST_STEPS = 200
 
 
 def world(ledger: Ledger | None = None) -> World:
-    return World(ledger=ledger or FakeLedger(), clock=lambda: NOW)
+    """What tools reach; of the web, what the unit tests' guard lets through: nothing."""
+    return World(
+        ledger=ledger or FakeLedger(),
+        clock=lambda: NOW,
+        cached=Cached(FakeCache(), ttl=60),
+        open_http=lambda: make_http(""),
+    )
 
 
 def cases(agent: Callable[[World], Agent]) -> list[tuple[str, str]]:

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from {{ cookiecutter.package_name }}.agent.events import AnyEvent, Usage
 from {{ cookiecutter.package_name }}.agent.history import Stored
 from {{ cookiecutter.package_name }}.agent.ports import Answer, Replied, Request
 from {{ cookiecutter.package_name }}.agent.session import Status, Thread
-from {{ cookiecutter.package_name }}.errors import NotFound, Unavailable
+from {{ cookiecutter.package_name }}.errors import NotFound, TooMany, Unavailable
 from {{ cookiecutter.package_name }}.ledger import Deployment
-from {{ cookiecutter.package_name }}.ports import Backing, News, Processes, Summary
+from {{ cookiecutter.package_name }}.ports import Allowance, Backing, Caller, News, Processes, Summary, Whose
 from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.upkeep import Upkeep
 
@@ -60,11 +60,15 @@ class FakeSessions:
         events: Sequence[AnyEvent],
         *,
         metadata: dict[str, Any],
+        whose: Whose,
         parent: str | None = None,
     ) -> None:
+        if thread.id in self.threads:
+            return
         now = datetime.now(UTC)
         self.summaries[thread.id] = Summary(
             id=thread.id,
+            owner=whose.owner,
             agent=thread.session.agent,
             status=thread.session.status,
             title="",
@@ -146,9 +150,14 @@ class FakeSessions:
         known = self.summaries.get(session_id)
         return known and replace(known, status=self.threads[session_id].session.status)
 
+    async def owner(self, session_id: str) -> str | None:
+        known = self.summaries.get(session_id)
+        return known.owner if known else None
+
     async def list(
         self,
         *,
+        owner: str | None,
         status: Status | None,
         agent: str | None,
         before: tuple[datetime, str] | None,
@@ -159,7 +168,8 @@ class FakeSessions:
         return [
             s
             for s in found
-            if status in {None, s.status}
+            if owner in {None, s.owner}
+            and status in {None, s.status}
             and agent in {None, s.agent}
             and (before is None or (s.created_at, s.id) < before)
         ][:limit]
@@ -181,6 +191,60 @@ class FakeSessions:
             rows.append(Stored(thread.seq + number, event, key if number == 1 else None))
 
 
+class FakeIdentity:
+    """Knows one key, which may do what the test says."""
+
+    def __init__(self, key: str, caller: Caller) -> None:
+        self.key = key
+        self.caller = caller
+
+    async def who(self, credential: str) -> Caller | None:
+        return self.caller if credential == self.key else None
+
+
+class FakeAllowances:
+    """Refuses all, once told to."""
+
+    def __init__(self) -> None:
+        self.requests = self.messages = 10**6
+
+    async def take_request(self, caller: Caller) -> None:
+        self.requests -= 1
+        if self.requests < 0:
+            raise TooMany("no requests left", retry_after=1.5)
+
+    async def take_message(self, caller: Caller) -> None:
+        self.messages -= 1
+        if self.messages < 0:
+            raise TooMany("no messages left", retry_after=2)
+
+
+KEY = "tfa_unittest_" + "k" * 43
+SOMEBODY = Caller(
+    key_id=1,
+    name="somebody",
+    owner="default",
+    scopes=frozenset({"chat", "approve", "admin"}),
+    allowance=Allowance(),
+)
+
+
+class FakeParts:
+    """The parts of an App that the web process needs; the key is SOMEBODY's."""
+
+    upkeep: Upkeep
+
+    def __init__(self) -> None:
+        self.identity = FakeIdentity(KEY, SOMEBODY)
+        self.allowances = FakeAllowances()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+
 class FakeProcesses:
     def __init__(self) -> None:
         self.dead = 0
@@ -197,6 +261,40 @@ class FakeProcesses:
         return self.living
 
 
+class FakeCache:
+    """Keeps for a while, by a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.is_down = False
+        self.asked = 0
+        self.kept: dict[str, tuple[bytes, float]] = {}
+
+    async def get(self, key: str) -> bytes | None:
+        self._answer()
+        value, until = self.kept.get(key, (None, 0))
+        return value if until > self.now else None
+
+    async def put(self, key: str, value: bytes, *, seconds: float) -> None:
+        self._answer()
+        self.kept[key] = (value, self.now + seconds)
+
+    async def delete(self, key: str) -> None:
+        self._answer()
+        self.kept.pop(key, None)
+
+    async def expire(self) -> int:
+        over = [key for key, (_, until) in self.kept.items() if until <= self.now]
+        for key in over:
+            del self.kept[key]
+        return len(over)
+
+    def _answer(self) -> None:
+        self.asked += 1
+        if self.is_down:
+            raise Unavailable("the cache does not answer")
+
+
 def upkeep_of(service: Service, *backing: Backing, processes: Processes | None = None) -> Upkeep:
     """The upkeep of a service in memory, which waits for nothing long."""
     return Upkeep(
@@ -204,6 +302,7 @@ def upkeep_of(service: Service, *backing: Backing, processes: Processes | None =
         processes=processes or FakeProcesses(),
         backing=backing,
         retention=timedelta(days=1),
+        cache=FakeCache(),
         ping_seconds=0.05,
     )
 
@@ -305,3 +404,21 @@ class FakeModel:
             raise said
         on_text(said.text)
         return Answer(said.text, said.calls, Usage(input_tokens=100, output_tokens=10), "fake")
+
+
+class FakeWitness:
+    """Is told, and keeps it to itself."""
+
+    def __init__(self) -> None:
+        self.noted: list[object] = []
+
+    def note(self, before: Thread, events: Sequence[AnyEvent]) -> None:
+        self.noted += events
+
+    note_step = note
+
+    def note_interruption(self, why: str) -> None:
+        self.noted.append(why)
+
+    def note_failure(self, model: str) -> None:
+        self.noted.append(model)

@@ -28,6 +28,7 @@ from {{ cookiecutter.package_name }} import agents
 from {{ cookiecutter.package_name }}.about import about
 from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.entrypoints.cli import main
+from tools.keys import AUTH
 
 PACKAGE = about.__module__.partition(".")[0]
 PORT_OF = {"serve": "PORT", "up": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
@@ -71,7 +72,7 @@ class Process:
         self.port = free_port()
         self.lines: list[str] = []
         # One client: each new one would read the machine's certificates, and slow all others down.
-        self._client = httpx2.Client(timeout=PATIENCE, verify=False)
+        self._client = httpx2.Client(headers=AUTH, timeout=PATIENCE, verify=False)
         kept = {name: os.environ[name] for name in KEPT + MEASURED if name in os.environ}
         own = {PORT_OF[command[0]]: str(self.port)} if command[0] in PORT_OF else {}
         context = SPAWNED if release else FORKED

@@ -18,9 +18,11 @@ from contextlib import closing
 from typing import Any
 
 from {{ cookiecutter.package_name }}.about import about
+from {{ cookiecutter.package_name }}.adapters.keys import new_key
 from {{ cookiecutter.package_name }}.adapters.scripted import scripts
 
 EXAMPLE = "release"
+KEY = new_key()
 START_SECONDS = 60.0
 ANSWER_SECONDS = 20.0
 PACKAGE = about.__module__.partition(".")[0]
@@ -36,7 +38,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="smoke-") as directory:
         own = {"PORT": str(port), "DATABASE_URL": "embedded:", "BROKER_URL": "pgmq:"}
         own |= {"LOG_FORMAT": "text", "SECRET_KEY": secrets.token_urlsafe(32)}
-        own |= {"DEFAULT_AGENT": agent, "MODEL": f"scripted:{agent}", "MODEL_FALLBACKS": ""}
+        own |= {
+            "API_KEY": KEY,
+            "DEFAULT_AGENT": agent,
+            "MODEL": f"scripted:{agent}",
+            "MODEL_FALLBACKS": "",
+        }
         command = [sys.executable, "-m", PACKAGE, "up"]
         with subprocess.Popen(command, cwd=directory, env={**os.environ, **own}) as up:
             try:
@@ -80,7 +87,8 @@ def is_ready(url: str, up: subprocess.Popen[bytes]) -> bool:
 def ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The answer to a GET; with a body, to a POST."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    request = urllib.request.Request(url, data, headers)
     with urllib.request.urlopen(request, timeout=40) as answer:
         told: dict[str, Any] = json.load(answer)
         return told

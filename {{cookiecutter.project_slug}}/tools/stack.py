@@ -22,6 +22,8 @@ from {{ cookiecutter.package_name }}.adapters.embedded import Embedded
 from {{ cookiecutter.package_name }}.adapters.schema import Schema
 from {{ cookiecutter.package_name }}.entrypoints import leash
 
+from .keys import let_in
+
 LAUNCH = Path(__file__).with_name("launch.py")
 SECRET = "a secret of the bench, long enough to be taken"
 PORT_OF = {"serve": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
@@ -97,6 +99,7 @@ class Postgres:
         self.start()
         self.migrated = self.create("migrated", template="template1")
         Schema(self.migrated).upgrade()
+        let_in(self.migrated)
 
     def start(self) -> None:
         self._process = Process(*self._command, environment=dict(os.environ))

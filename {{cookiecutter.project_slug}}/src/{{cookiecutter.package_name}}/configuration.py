@@ -80,4 +80,6 @@ def _default(field: FieldInfo) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
     return "" if value is None or type(value).__name__ == "PydanticUndefinedType" else str(value)

@@ -6,7 +6,7 @@ It may be killed between any two lines: the session is another's as soon as this
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 SLICE_SECONDS = 30.0
 BACKOFF_SECONDS = (1, 5, 30, 120)
 AT_ONCE, SOON, RETRY = timedelta(0), timedelta(seconds=1), timedelta(seconds=5)
+Span = Callable[[Thread], AbstractContextManager[object]]
+UNSEEN = nullcontext()
 RECOMPUTED = (e.ContextCompacted, e.SessionPaused)
 """Conclusions, not deeds: drawn anew when somebody has changed the session meanwhile."""
 
@@ -43,6 +45,11 @@ class Engine:
     context_tokens: int
     decision_time: timedelta
     on_step: Callable[[Thread, Events], None]
+    """Told the session before, and what was stored."""
+    on_interruption: Callable[[str], None]
+    slice_span: Span = lambda _: UNSEEN
+    step_span: Span = lambda _: UNSEEN
+    """What is seen of a slice and of a step where traces are collected."""
     _kept: dict[str, int] = field(default_factory=dict)
     draining: bool = False
     """Told to stop: what is in flight is the last step of each session here."""
@@ -52,15 +59,19 @@ class Engine:
         owner = self.owner()
         try:
             if thread := await self.sessions.claim(session_id, owner=owner):
-                await self._run(thread, owner)
+                with self.slice_span(thread):
+                    await self._run(thread, owner)
         except asyncio.CancelledError:
+            self.on_interruption("shutdown")
             await asyncio.shield(self._let_go(session_id, owner))
             raise
         except Unavailable:
+            self.on_interruption("backing")
             await self._let_go(session_id, owner, wake_in=SOON)
             raise
         except Exception:  # a fault of ours: tried again, but not for ever
             log.exception("session broke off", extra={"session": session_id})
+            self.on_interruption("fault")
             await self._let_go(session_id, owner, wake_in=RETRY, blameless=False)
 
     async def tidy(self) -> None:
@@ -73,10 +84,11 @@ class Engine:
         loop = self._loop(thread) if thread.session.agent in self.agents else None
         released = False
         while not released:
-            events = await loop.step(thread) if loop else self._no_agent(thread)
-            is_over = self.draining or monotonic() > until
-            last = is_over and not isinstance(events[-1], e.ToolStarted)  # what is begun is done
-            thread, released = await self._store(thread, events, owner=owner, last=last)
+            with self.step_span(thread):
+                events = await loop.step(thread) if loop else self._no_agent(thread)
+                is_over = self.draining or monotonic() > until
+                last = is_over and not isinstance(events[-1], e.ToolStarted)  # the begun is done
+                thread, released = await self._store(thread, events, owner=owner, last=last)
         if thread.session.status == "ready" and not isinstance(events[0], e.ModelFailed):
             await self.queue.send(ADVANCE, lane=thread.lane, session_id=thread.id)
 
@@ -92,11 +104,12 @@ class Engine:
                 after, events, owner=owner, release=release, wake_at=wake_at
             ):
                 self.live.tell(thread.id, after.seq)
-                self.on_step(after, events)
+                self.on_step(thread, events)
                 return after, release
             held = await self.sessions.held(thread.id, owner=owner)
             if held is None:
                 log.warning("lease lost", extra={"session": thread.id, "seq": thread.seq})
+                self.on_interruption("lease")
                 return Thread(thread.id), True
             thread = held
             if isinstance(events[0], RECOMPUTED):

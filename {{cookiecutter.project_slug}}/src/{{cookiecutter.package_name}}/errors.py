@@ -5,8 +5,11 @@ AppError                 exit 1, HTTP 500
 ├── Unavailable          exit 69, HTTP 503: a backing service does not answer
 │   ├── ModelError       no model answered, after every retry and fallback
 │   └── NewerRelease     what a newer release stored, which this one can't read
+├── Unauthorized         exit 1, HTTP 401: nobody that we know
+├── Forbidden            exit 1, HTTP 403: somebody who may not do this
 ├── NotFound             exit 1, HTTP 404
-└── Conflict             exit 1, HTTP 409: not in this state
+├── Conflict             exit 1, HTTP 409: not in this state
+└── TooMany              exit 1, HTTP 429: later, when there is an allowance again
 
 A message names the thing, its value, and what to do. It may be shown to anyone: no secret in it.
 """
@@ -16,6 +19,11 @@ class AppError(Exception):
     exit_code = 1
     status = 500
     title = "Something went wrong"
+
+    def __init__(self, text: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+        """Seconds after which another try may do better."""
 
 
 class ConfigError(AppError):
@@ -27,6 +35,16 @@ class ConfigError(AppError):
         self.faults = faults
 
 
+class Unauthorized(AppError):
+    status = 401
+    title = "No valid key"
+
+
+class Forbidden(AppError):
+    status = 403
+    title = "Not allowed"
+
+
 class Unavailable(AppError):
     exit_code = 69
     status = 503
@@ -35,8 +53,6 @@ class Unavailable(AppError):
 
 class ModelError(Unavailable):
     title = "No model answers"
-    retry_after: float | None = None
-    """Seconds that the provider asks to be left alone."""
 
 
 class NewerRelease(Unavailable):
@@ -51,3 +67,8 @@ class NotFound(AppError):
 class Conflict(AppError):
     status = 409
     title = "Not in this state"
+
+
+class TooMany(AppError):
+    status = 429
+    title = "Too many"

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .cache import Cached
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +45,11 @@ class World:
 
     ledger: Ledger
     clock: Callable[[], datetime] = field(repr=False)
+    cached: Cached = field(repr=False)
+    """`@world.cached(seconds=60)` over an `async def` keeps what it returns, for all processes."""
+    open_http: Callable[[], "AsyncClient"] = field(repr=False)
+
+    @cached_property
+    def http(self) -> "AsyncClient":
+        """For any URL: it asks the public web, and inside only what OUTBOUND_ALLOW names."""
+        return self.open_http()

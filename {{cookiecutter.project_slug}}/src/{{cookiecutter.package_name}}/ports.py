@@ -5,11 +5,67 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from .agent.events import AnyEvent
 from .agent.history import Stored
 from .agent.session import Status, Thread
+
+Scope = Literal["chat", "approve", "admin"]
+
+
+class Allowance(BaseModel):
+    """What a key may do; None: as the service's settings say, 0: without a limit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    requests: int | None = Field(None, ge=0)
+    """In a minute."""
+    sessions: int | None = Field(None, ge=0)
+    """At work at a time."""
+    tokens: int | None = Field(None, ge=0)
+    """In a day, which begins at 0:00 UTC."""
+    cost: Decimal | None = Field(None, ge=0)
+    """US dollars in a day."""
+
+    def over(self, default: "Allowance") -> "Allowance":
+        return default.model_copy(update=self.model_dump(exclude_none=True))
+
+
+@dataclass(frozen=True)
+class Whose:
+    """To whom a session belongs, and the key that it is paid by; without one, the operator's."""
+
+    owner: str = "default"
+    key_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who asks: sessions belong to the owner, deeds are the key's."""
+
+    key_id: int
+    name: str
+    owner: str
+    scopes: frozenset[str]
+    allowance: Allowance
+
+    @property
+    def whose(self) -> Whose:
+        return Whose(self.owner, self.key_id)
+
+
+class Identity(Protocol):
+    async def who(self, credential: str) -> Caller | None: ...
+
+
+class Allowances(Protocol):
+    """What is taken here is taken in all processes; TooMany where there is nothing left."""
+
+    async def take_request(self, caller: Caller) -> None: ...
+    async def take_message(self, caller: Caller) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +73,7 @@ class Summary:
     """A session in a list."""
 
     id: str
+    owner: str
     agent: str
     status: Status
     title: str
@@ -38,8 +95,12 @@ class Sessions(Protocol):
         events: Sequence[AnyEvent],
         *,
         metadata: dict[str, Any],
+        whose: Whose,
         parent: str | None = None,
     ) -> None: ...
+
+    async def owner(self, session_id: str) -> str | None:
+        """Whose it is, for good."""
 
     async def load(self, session_id: str) -> Thread | None:
         """The thread, with the events since its last compaction."""
@@ -88,6 +149,7 @@ class Sessions(Protocol):
     async def list(
         self,
         *,
+        owner: str | None,
         status: Status | None,
         agent: str | None,
         before: tuple[datetime, str] | None,
@@ -139,6 +201,22 @@ class News:
 class Watch(Protocol):
     async def next(self, seconds: float) -> News | None:
         """None when there were none in this time."""
+
+
+class Witness(Protocol):
+    """Is told what happens, and counts it."""
+
+    def note(self, before: Thread, events: Sequence[AnyEvent]) -> None:
+        """What was stored, whoever stored it, and the session before."""
+
+    def note_step(self, before: Thread, events: Sequence[AnyEvent]) -> None:
+        """The same, of a worker's step."""
+
+    def note_interruption(self, why: str) -> None:
+        """A session was let go in the middle of its work."""
+
+    def note_failure(self, model: str) -> None:
+        """One try of a model came to nothing; another may still answer."""
 
 
 class Backing(Protocol):

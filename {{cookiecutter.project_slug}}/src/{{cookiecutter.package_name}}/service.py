@@ -18,12 +18,13 @@ from .agent.definition import Agent
 from .agent.history import Exchange, Stored, exchanges
 from .agent.prompts import choose
 from .agent.session import Thread
-from .errors import Conflict, NotFound, Unavailable
-from .ports import Live, Queue, Sessions, Summary, Watch
+from .errors import Conflict, Forbidden, NotFound, Unavailable
+from .ports import Live, Queue, Sessions, Summary, Watch, Whose
 
 log = logging.getLogger(__name__)
 
 ADVANCE = "sessions.advance"
+OPERATOR = Whose()
 TRIES, TRY_SECONDS = 20, 0.02
 LOOK_SECONDS = 5.0
 PAGE = 1000
@@ -31,6 +32,7 @@ GONE = "it has ended; fork it, or start another"
 ENDS = (e.SessionCancelled, e.SessionFailed)
 ENDED = {"failed": GONE, "cancelled": GONE}
 Decide = Callable[[Thread], list[e.AnyEvent]]
+Told = Callable[[Thread, Sequence[e.AnyEvent]], None]
 
 
 @dataclass(frozen=True)
@@ -56,28 +58,40 @@ class Service:
     default_agent: str = ""
     prompt_version: str = ""
     lane: str = "default"
+    four_eyes: bool = False
+    """Who has spoken in a session approves nothing in it."""
+    trace: Callable[[], str] = str
+    """The traceparent of what is asked just now; empty where nothing is traced."""
+    on_append: Told = lambda *_: None
+    """Told the session before, and what was stored."""
 
     async def start(
-        self, *, agent: str | None = None, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        agent: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        whose: Whose = OPERATOR,
+        session_id: str = "",
     ) -> str:
-        """A new session, idle; its id."""
+        """A new session, idle; its id. With one that is known, nothing happens."""
         name, metadata = agent or self.default_agent or next(iter(self.agents), ""), metadata or {}
         if name not in self.agents:
             raise NotFound(f"there is no agent {name!r}: only {', '.join(self.agents)}")
         prompt = choose(self.agents[name].prompts, self.prompt_version)
         began = e.SessionStarted(at=self.clock(), agent=name, prompt=prompt, metadata=metadata)
-        thread = Thread.of(str(uuid4()), [began], lane=self.lane)
-        await self.sessions.start(thread, [began], metadata=metadata)
+        thread = Thread.of(session_id or str(uuid4()), [began], lane=self.lane)
+        await self.sessions.start(thread, [began], metadata=metadata, whose=whose)
         return thread.id
 
-    async def say(self, session_id: str, text: str, *, key: str | None = None) -> int:
+    async def say(self, session_id: str, text: str, *, by: str = "", key: str | None = None) -> int:
         """The place of the message; of the one that was sent with this key before, if any."""
         async for _ in _tries():
             if key and (known := await self.sessions.find(session_id, key)):
                 return _same(known, text, key)
             thread = await self.thread(session_id)
             _refuse(thread, ENDED | {"paused": "resume it first"})
-            if await self._append(thread, [e.UserSpoke(at=self.clock(), text=text)], key=key):
+            spoke = e.UserSpoke(at=self.clock(), text=text, by=by, trace=self.trace())
+            if await self._append(thread, [spoke], key=key):
                 return thread.seq + 1
         raise _busy(session_id)
 
@@ -120,6 +134,8 @@ class Service:
             if not approved:
                 return [e.ToolDenied(**by_whom, comment=comment)]
             if known.permission == "ask":
+                if self.four_eyes and by in thread.session.speakers:
+                    raise Forbidden(f"{by} has spoken in this session: another has to approve")
                 return [e.ToolApproved(**by_whom, comment=comment)]
             if answer is None:
                 raise Conflict(f"request {request_id} is a question: send an `answer`")
@@ -154,7 +170,9 @@ class Service:
 
         return await self.change(session_id, cancelled)
 
-    async def fork(self, session_id: str, *, at: int | None = None) -> str:
+    async def fork(
+        self, session_id: str, *, at: int | None = None, key_id: int | None = None
+    ) -> str:
         """A new session with the events up to there; a call that was about to run does not."""
         summary = await self.summary(session_id)
         events = [s.event async for s in self._all_events(session_id)]
@@ -171,7 +189,11 @@ class Service:
         ]
         thread = thread.after(*stopped)
         await self.sessions.start(
-            thread, [*events, *stopped], metadata=summary.metadata, parent=session_id
+            thread,
+            [*events, *stopped],
+            metadata=summary.metadata,
+            whose=Whose(summary.owner, key_id),
+            parent=session_id,
         )
         await self._enqueue(thread)
         return thread.id
@@ -186,6 +208,11 @@ class Service:
         if not events:
             await self.summary(session_id)
         return events
+
+    async def check_owner(self, session_id: str, owner: str) -> None:
+        """To all others it does not exist."""
+        if await self.sessions.owner(session_id) != owner:
+            raise _unknown(session_id)
 
     async def summary(self, session_id: str) -> Summary:
         if summary := await self.sessions.summary(session_id):
@@ -216,6 +243,7 @@ class Service:
     ) -> bool:
         if not await self.sessions.append(thread, *events, key=key):
             return False
+        self.on_append(thread, events)
         self.live.tell(thread.id, thread.seq + len(events))
         await self._enqueue(thread.after(*events))
         return True

@@ -3,7 +3,9 @@
 `.env.example` and `docs/configuration.md` are generated from this class.
 """
 
+import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from .errors import ConfigError
 
 SECRET_LENGTH = 32
+PLACES = r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}(,|$))*$"
 NOT_ENCODED = re.compile("%(?![0-9A-Fa-f]{2})|%00")
 
 
@@ -42,6 +45,12 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _all_long_enough(value: SecretStr | None) -> SecretStr | None:
+    for part in listed(value.get_secret_value() if value else ""):
+        _long_enough(SecretStr(part))
+    return value
+
+
 def _label(value: str) -> str:
     if not value.isprintable():
         msg = "a label is one line of printable characters"
@@ -52,6 +61,12 @@ def _label(value: str) -> str:
 Label = Annotated[str, AfterValidator(_label)]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql://", "embedded:")]
 BrokerUrl = Annotated[SecretStr, _url("pgmq:", "redis://", "rediss://", "amqp://", "amqps://")]
+CacheUrl = Annotated[SecretStr, _url("redis://", "rediss://")]
+
+
+def listed(text: str) -> list[str]:
+    """What stands between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class Settings(BaseSettings):
@@ -78,11 +93,29 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl = Field(examples=["embedded:"])
     """PostgreSQL. `embedded:` is the one that `make up` runs in .local/ on a laptop."""
     database_direct_url: DatabaseUrl | None = None
-    """The same database past a transaction pooler, for locks and migrations."""
+    """The same database past a transaction pooler, for LISTEN, locks, the queue and migrations."""
+    database_prepare: bool = True
+    """off: no prepared statements, which an older pooler in transaction mode can't keep."""
     database_pool_size: int = Field(10, ge=1, le=1000)
     """The most connections that one process holds to the database."""
+    database_pool_wait: float = Field(3, gt=0, le=600)
+    """Seconds that a statement waits for one of them to be free."""
+    database_pool_idle: float = Field(600, gt=0, le=86_400)
+    """Seconds after which one that nobody needs is closed."""
+    database_pool_lifetime: float = Field(3600, gt=0, le=86_400)
+    """Seconds after which one is replaced, so that a moved database is found again."""
+    database_statement_timeout: float = Field(60, gt=0, le=3600)
+    """Seconds for one statement; then it is cancelled. Migrations and backups may take longer."""
+    slow_query_ms: int = Field(500, ge=0)
+    """Statements and sends to the broker that take longer are logged, without their values."""
+    slow_call_seconds: float = Field(60, ge=0)
+    """Calls of models and tools that take longer are logged."""
     broker_url: BrokerUrl = SecretStr("pgmq:")
     """Where tasks queue. `pgmq:` is the database itself; or redis://… or amqp://…"""
+    cache_url: CacheUrl | None = None
+    """Where agents keep what was slow to get: redis://…; empty: the database."""
+    cache_ttl: float = Field(300, gt=0)
+    """Seconds that it is kept, where an agent says nothing else."""
     worker_concurrency: int = Field(100, ge=1, le=10_000)
     """Sessions in flight in one worker process; more cores are more processes."""
     shutdown_grace: int = Field(25, ge=1, le=3600)
@@ -115,10 +148,40 @@ class Settings(BaseSettings):
     """Any server that speaks OpenAI's chat completions; such a one may need no key."""
     anthropic_api_key: SecretStr | None = None
     """For anthropic:… models."""
+    outbound_allow: str = Field("", pattern=PLACES)
+    """What tools and webhooks may ask beside the public web, as in wiki.internal:443,10.0.0.7:80"""
+    otel_exporter_otlp_endpoint: str | None = Field(None, pattern=r"^https?://\S+$")
+    """Where traces go, as in http://collector:4318; empty: nothing is traced."""
+    otel_exporter_otlp_traces_endpoint: str | None = Field(None, pattern=r"^https?://\S+$")
+    """The whole URL, where it is not that one with /v1/traces behind it."""
+    otel_instrumentation_genai_capture_message_content: bool = False
+    """Prompts, answers, arguments and results go into traces too."""
+    sentry_dsn: Annotated[SecretStr, _url("https://", "http://")] | None = None
+    """Where errors are reported; empty: nowhere."""
     retention_days: int = Field(30, ge=1, le=36_500)
     """How long a session is kept after its last event."""
+    allowed_hosts: str = "*"
+    """Names that the web process answers to, as in api.example.org,*.example.net; *: all."""
+    cors_origins: str = Field("", pattern=r"^(https?://[^\s,/]+(,\s*https?://[^\s,/]+)*)?$")
+    """Web pages of other origins that may call the API, separated by commas."""
+    key_requests: int = Field(600, ge=0)
+    """Requests a minute of an API key that has no limit of its own; 0: no limit, as below."""
+    key_sessions: int = Field(100, ge=0)
+    """Sessions of such a key that may be at work at a time."""
+    key_tokens: int = Field(10_000_000, ge=0)
+    """Tokens that such a key may use in a day, which begins at 0:00 UTC."""
+    key_cost: Decimal = Field(Decimal(100), ge=0)
+    """US dollars that such a key may spend in a day."""
+    approval_four_eyes: bool = False
+    """Whoever has spoken in a session can approve nothing in it."""
+    webhooks: str = Field("", pattern=r"^([a-z0-9-]{1,64}(, *[a-z0-9-]{1,64})*)?$")
+    """Programs that may send signed messages to /hooks/NAME, separated by commas."""
+    api_key: SecretStr | None = None
+    """The key that `up` lets in; it makes one and writes it to .env where there is none."""
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)]
     """Signs what leaves the service and comes back to it; at least 32 characters."""
+    secret_key_fallbacks: Annotated[SecretStr | None, AfterValidator(_all_long_enough)] = None
+    """Former SECRET_KEYs, separated by commas: what they signed is still taken."""
 
     @classmethod
     def load(cls) -> Self:
@@ -126,16 +189,36 @@ class Settings(BaseSettings):
         env = Path(str(cls.model_config["env_file"]))
         if (env.exists() or env.is_symlink()) and not env.is_file():
             raise ConfigError(f"{env} is there and is no file: make it one, or take it away")
+        mounted, faults = _from_files(cls)
         try:
-            return cls()
+            settings = cls(**mounted)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f".env can't be read: {error}. It has to be UTF-8 text") from None
         except ValidationError as error:
-            raise ConfigError(*(_fault(cls, dict(fault)) for fault in error.errors())) from None
+            faults += [_fault(cls, dict(fault)) for fault in error.errors()]
+        if faults:
+            raise ConfigError(*faults)
+        return settings
 
     @property
     def direct_url(self) -> SecretStr:
         return self.database_direct_url or self.database_url
+
+
+def _from_files(settings: type[Settings]) -> tuple[dict[str, Any], list[str]]:
+    """Secrets that are mounted as files, NAME_FILE being the path of NAME's value; and faults."""
+    found, faults = dict[str, Any](), list[str]()
+    for name in filter(is_secret, settings.model_fields):
+        variable = f"{name.upper()}_FILE"
+        if not (path := os.environ.get(variable)):
+            continue
+        if os.environ.get(name.upper()):
+            faults.append(f"{name.upper()} and {variable} are both set: take one of them away")
+        try:
+            found[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"{variable}={path} can't be read: {error}")
+    return found, faults
 
 
 def is_secret(field: str) -> bool:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from .agent import events as e
 from .agent.session import Thread
+from .cache import Cache
 from .errors import NewerRelease, NotFound, Unavailable
 from .ports import Backing, Processes
 from .service import ADVANCE, Decide, Service
@@ -25,6 +26,7 @@ class Upkeep:
     processes: Processes
     backing: Sequence[Backing]
     retention: timedelta
+    cache: Cache
     ping_seconds: float = 5.0
 
     async def sweep(self) -> int:
@@ -47,8 +49,10 @@ class Upkeep:
         return len(stale)
 
     async def cleanup(self) -> int:
+        """Sessions by their age, and with them all that is kept and nobody needs; how many."""
         forgotten = await self.service.sessions.forget(older_than=self.retention)
         log.info("old sessions forgotten", extra={"count": forgotten})
+        log.info("cache expired", extra={"count": await self.cache.expire()})
         return forgotten
 
     async def faults(self) -> dict[str, str | None]:

@@ -22,8 +22,8 @@ AGAIN = """INSERT INTO deployments (version, environment, commit)
 
 
 @pytest.fixture
-def witness(database_url: str) -> Iterator[Witness]:
-    with Witness(database_url) as witness:
+def witness(own_database: str) -> Iterator[Witness]:
+    with Witness(own_database) as witness:
         yield witness
 
 
@@ -38,12 +38,13 @@ def test_the_seed_alone_makes_the_plan() -> None:
 
 
 @pytest.mark.factor("VI", "IX")
-def test_a_storm_loses_nothing_and_does_nothing_twice(database_url: str, witness: Witness) -> None:
-    deploy = Deploy.on(database_url, crash=lambda: _cut(witness))
+def test_a_storm_loses_nothing_and_does_nothing_twice(own_database: str, witness: Witness) -> None:
+    deploy = Deploy.on(own_database, crash=lambda: _cut(witness))
     outcome = rage(small_plan(seed=23470), deploy, steps=STEPS, sizes=SIZES)
     assert outcome.kills.total() == 4
     assert (outcome.audit.lost, outcome.refused, outcome.unanswered) == ([], [], 0)
     assert (outcome.audit.doubled, outcome.audit.said_twice) == (0, 0)
+    assert outcome.leaks == []
     assert outcome.recovery, "some worker died with its hands full"
     _sees_harm(witness)
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.package_name }}.adapters.embedded import NOBODY
+from tools.keys import KEY
 
 from ..conftest import SECRET
 from ..processes import Process, eventually
@@ -31,7 +34,8 @@ def starting(home: Path) -> Iterator[Up]:
         def start(*command: str, directory: str = "project", **environment: str) -> Process:
             place = home / directory
             place.mkdir(exist_ok=True)
-            environment = {"DATABASE_URL": "embedded:", "SECRET_KEY": SECRET, **environment}
+            own = {"DATABASE_URL": "embedded:", "SECRET_KEY": SECRET, "API_KEY": KEY}
+            environment = own | environment
             process = Process(*(command or ["up"]), environment=environment, directory=place)
             ending.callback(process.end)
             return process
@@ -60,7 +64,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     home = tmp_path_factory.mktemp("up")
     home.chmod(0o711)
     with starting(home) as start:
-        one, other = start(directory="one"), start(directory="other")
+        one, other = start(directory="one"), start(directory="other", API_KEY="")
         yield Two(home, start, is_up(one), is_up(other))
 
 
@@ -94,6 +98,21 @@ def _is_zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_it_makes_a_key_that_only_its_owner_can_read_and_says_how_to_use_it(two: Two) -> None:
+    kept = two.home / "other" / ".env"
+    (key,) = re.findall("^API_KEY=(.+)$", kept.read_text(), re.MULTILINE)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert key not in two.other.output
+    (command,) = re.findall("a session starts by: (.+)", two.other.output)
+    ran = subprocess.run(
+        command, shell=True, cwd=kept.parent, capture_output=True, text=True, check=True
+    )
+    assert json.loads(ran.stdout)["session_id"]
+    assert two.one.post("/chat/sessions").status_code == 201, "the key that it was given"
+    assert not (two.home / "one" / ".env").exists()
+    assert two.other.post("/chat/sessions").status_code == 401, "which is no key of the other"
 
 
 def test_two_run_side_by_side_say_where_they_are_and_work(two: Two) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tools.keys import AUTH
+
 from ..processes import PATIENCE, Process, eventually
 from .conftest import Database
 
@@ -56,7 +58,7 @@ class Stream:
     def _read(self) -> None:
         try:
             with (
-                httpx2.Client(timeout=PATIENCE, verify=False) as client,
+                httpx2.Client(headers=AUTH, timeout=PATIENCE, verify=False) as client,
                 client.stream("GET", self._url, headers=self._headers) as answer,
             ):
                 kind = ""
@@ -147,7 +149,7 @@ def test_a_deleted_session_ends_its_streams_wherever_they_are(
     web, other = start("serve").healthy(), start("serve").healthy()
     session = started(web)
     stream = follow(web, session)
-    assert httpx2.delete(f"{other.url}{session}", verify=False).status_code == 204
+    assert httpx2.delete(f"{other.url}{session}", headers=AUTH, verify=False).status_code == 204
     assert stream.ends() == ""
     assert follow(other, session, last=1).ends() == ""
 

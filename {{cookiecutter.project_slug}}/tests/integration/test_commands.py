@@ -12,12 +12,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from {{ cookiecutter.package_name }}.about import about
-from {{ cookiecutter.package_name }}.adapters.reports import ACTIVITY, STANDING
+from {{ cookiecutter.package_name }}.adapters.reports import ACTIVITY, CENSUS, STANDING, WORK
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.session import Thread
 from {{ cookiecutter.package_name }}.bootstrap import App, running
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
 from {{ cookiecutter.package_name }}.errors import AppError, Conflict, NotFound
+from {{ cookiecutter.package_name }}.service import OPERATOR
 from {{ cookiecutter.package_name }}.settings import Settings
 
 from .conftest import Database
@@ -31,6 +32,11 @@ USAGE = e.Usage(input_tokens=30, output_tokens=12, cost=Decimal("0.25"))
 THOUGHT = e.ModelAnswered(at=NOW, seen=2, model="m", calls=(CALL,), usage=USAGE)
 ASKED = e.ToolRequested(at=NOW, call=CALL, permission="ask", expires_at=NOW + timedelta(days=1))
 QUESTION = ASKED.model_copy(update={"permission": "answer"})
+EFFECT = """INSERT INTO effects (key, session_id, request, result)
+    VALUES (%s, %s, '{"to": "Zoë"}', '{"id": 7}')"""
+COLUMNS = """SELECT table_name, column_name FROM information_schema.columns
+    WHERE table_schema = 'public' AND table_name IN (SELECT table_name
+        FROM information_schema.columns WHERE column_name = 'session_id' UNION SELECT 'sessions')"""
 SPENT = e.SessionPaused(at=NOW, reason="the budget is spent: 5 of 5 tokens", spent=True)
 
 
@@ -75,7 +81,9 @@ def session(*events: e.AnyEvent, says: str = "deploy it", id_: str = "") -> str:
             thread = await app.service.thread(began)
             told = [*thread.events, *events]
             await app.service.delete(began)
-            await app.service.sessions.start(Thread.of(began, told), told, metadata={})
+            await app.service.sessions.start(
+                Thread.of(began, told), told, metadata={}, whose=OPERATOR
+            )
         return began
 
     return with_app(act)
@@ -147,7 +155,7 @@ def test_a_decision_is_taken_once(
 def test_a_fork_shares_the_events_so_far_and_is_of_its_own() -> None:
     one = session(THOUGHT, ASKED)
     fork = output("sessions", "fork", one, "--at", "2").strip()
-    rows = [json.loads(line) for line in output("sessions", "export", fork).splitlines()]
+    _, *rows = [json.loads(line) for line in output("sessions", "export", fork).splitlines()]
     assert [(row["seq"], row["event"]["kind"]) for row in rows] == [
         (1, "session_started"),
         (2, "user_spoke"),
@@ -155,6 +163,47 @@ def test_a_fork_shares_the_events_so_far_and_is_of_its_own() -> None:
     assert rows[0]["event"]["forked_from"] == f"{one}@2"
     assert rows[0]["session"] == fork
     assert isinstance(refused("sessions", "fork", one, "--at", "9"), NotFound)
+
+
+def test_an_export_is_all_that_is_stored_of_a_session(database: Database) -> None:
+    """Every column of every table that knows a session by its id."""
+    one = session(THOUGHT, ASKED, says="Zoë\n")
+    database.execute(EFFECT, [f"{one}:c1", one])
+    row, *events, effect = map(json.loads, output("sessions", "export", one).splitlines())
+    stored = {
+        "sessions": row["row"],
+        "events": {"session_id": one, "data": events[1]["event"]} | events[1],
+        "effects": effect["effect"],
+    }
+    for table, column in database.execute(COLUMNS).fetchall():
+        assert column in stored[str(table)], f"{table}.{column}"
+    assert [event["seq"] for event in events] == [1, 2, 3, 4]
+    assert events[1]["event"]["text"] == "Zoë\n"
+    assert (effect["effect"]["request"], effect["effect"]["result"]) == ({"to": "Zoë"}, {"id": 7})
+    assert {line["session"] for line in (row, *events, effect)} == {one}
+
+
+def test_a_session_is_deleted_with_all_traces_and_its_forks_are_named(database: Database) -> None:
+    one, other = session(THOUGHT, ASKED), session()
+    fork = output("sessions", "fork", one).strip()
+    for owner in (one, other):
+        database.execute(EFFECT, [f"{owner}:c1", owner])
+    told = run("sessions", "delete", one)
+    assert told.stdout == f"session {one} is deleted\n"
+    assert told.stderr == f"what was said in it is also in its forks: {fork}\n"
+    assert run("sessions", "delete", fork).stderr == ""
+    for table, column in database.execute(COLUMNS).fetchall():
+        rows = database.execute(f"SELECT {column}::text FROM {table}".encode()).fetchall()
+        assert one not in str(rows), f"{table}.{column}"
+    assert database.execute("SELECT session_id::text FROM effects").fetchall() == [(other,)]
+
+
+def test_what_a_tool_did_while_its_session_was_deleted_is_forgotten_too(database: Database) -> None:
+    one = session()
+    for owner in (one, NOBODY):
+        database.execute(EFFECT, [f"{owner}:c1", owner])
+    assert output("cleanup").startswith("0 sessions forgotten")
+    assert database.execute("SELECT session_id::text FROM effects").fetchall() == [(one,)]
 
 
 @pytest.mark.factor("A5")
@@ -179,7 +228,7 @@ def test_replay_shows_each_event_and_proves_what_is_stored(database: Database) -
 
 
 @pytest.mark.parametrize(
-    "command", ["show", "pause", "resume", "cancel", "fork", "replay", "export"]
+    "command", ["show", "pause", "resume", "cancel", "fork", "replay", "export", "delete"]
 )
 def test_a_session_that_does_not_exist_is_named(command: str) -> None:
     assert NOBODY in str(refused("sessions", command, NOBODY))
@@ -231,10 +280,16 @@ def test_the_report_counts_what_happened_on_the_day_and_a_fork_not_twice(
 
 
 @pytest.mark.parametrize(
-    ("sql", "index"), [(ACTIVITY, "events_pkey"), (STANDING, "sessions_by_status")]
+    ("sql", "index"),
+    [
+        (ACTIVITY, "events_pkey"),
+        (STANDING, "sessions_by_status"),
+        (WORK, "sessions_ready"),
+        (CENSUS, "by_status"),
+    ],
 )
 def test_what_operators_ask_has_its_index(database_url: str, sql: str, index: str) -> None:
-    values = {"seconds": 60, "since": NOW, "until": NOW}
+    values = {"seconds": 60, "since": NOW, "until": NOW, "stalled": 600}
     with psycopg.connect(database_url, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute("SET enable_seqscan = off")
         plan = connection.execute(f"EXPLAIN {sql}".encode(), values).fetchall()
@@ -274,5 +329,5 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(
 
 def test_the_agents_are_listed_with_their_tools() -> None:
     found = json.loads(output("agents", "list", "--json"))
-    assert found["echo"]["tools"] == ["act", "risk", "hang", "ask_person"]
+    assert found["echo"]["tools"] == ["act", "risk", "hang", "book", "ask_person"]
     assert "echo: Echoes.\n" in output("agents", "list")

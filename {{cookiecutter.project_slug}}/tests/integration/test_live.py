@@ -17,6 +17,7 @@ from {{ cookiecutter.package_name }}.adapters.sessions import PostgresSessions
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.session import Thread
 from {{ cookiecutter.package_name }}.ports import News, Watch
+from {{ cookiecutter.package_name }}.service import OPERATOR
 
 AWAY = "postgresql://app@127.0.0.1:1/app"
 KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -40,7 +41,7 @@ async def started(url: str) -> str:
     database = Postgres(url, pool_size=1, application="store")
     await database.open()
     thread = Thread.of(str(uuid4()), [STARTED])
-    await PostgresSessions(database).start(thread, thread.events, metadata={})
+    await PostgresSessions(database).start(thread, thread.events, metadata={}, whose=OPERATOR)
     await database.close()
     return thread.id
 

@@ -14,9 +14,8 @@ from psycopg import generators, sql
 from {{ cookiecutter.package_name }}.adapters.postgres import (
     LINK,
     Postgres,
-    PostgresJobs,
-    PostgresLeader,
 )
+from {{ cookiecutter.package_name }}.adapters.schedule import PostgresJobs, PostgresLeader
 from {{ cookiecutter.package_name }}.adapters.schema import Schema
 from {{ cookiecutter.package_name }}.bootstrap import running
 from {{ cookiecutter.package_name }}.errors import Unavailable
@@ -100,6 +99,7 @@ def test_a_pool_gets_over_a_restart_of_the_database(database_url: str) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.direct("it changes a setting of the session")
 def test_a_server_that_takes_no_writes_any_more_is_left_for_the_one_that_does(
     settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,30 +192,3 @@ async def ask_the_broker_in_vain() -> None:
     async with running(Settings.load(), "test") as app:
         with pytest.raises(Unavailable, match="the broker does not answer"):
             await app.service.queue.send("nothing")
-
-
-ID = "'00000000-0000-0000-0000-000000000000'"
-QUERIES = {
-    "sessions_pkey": f"SELECT * FROM sessions WHERE id = {ID}",
-    "sessions_ready": """SELECT id FROM sessions WHERE status = 'ready'
-        AND dispatched_at < now() ORDER BY dispatched_at LIMIT 100""",
-    "sessions_waiting": """SELECT id FROM sessions WHERE status = 'waiting' AND wake_at <= now()
-        ORDER BY wake_at LIMIT 100""",
-    "sessions_newest": """DELETE FROM sessions WHERE created_at < now() - interval '30 days'
-        AND updated_at < now() - interval '30 days' AND status <> 'ready'""",
-    "sessions_by_status": """SELECT * FROM sessions WHERE status = 'idle'
-        ORDER BY created_at DESC, id DESC LIMIT 9""",
-    "sessions_by_agent": """SELECT * FROM sessions WHERE agent = 'release'
-        ORDER BY created_at DESC, id DESC LIMIT 9""",
-    "events_pkey": f"SELECT * FROM events WHERE session_id = {ID} AND seq > 7 ORDER BY seq",
-    "events_key": f"SELECT * FROM events WHERE session_id = {ID} AND key = 'x'",
-    "effects_session": f"DELETE FROM effects WHERE session_id = {ID}",
-}
-
-
-@pytest.mark.parametrize("index", QUERIES)
-def test_every_query_has_its_index(database_url: str, index: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute("SET enable_seqscan = off")
-        plan = connection.execute(f"EXPLAIN {QUERIES[index]}".encode()).fetchall()
-        assert index in str(plan)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -14,6 +15,7 @@ from {{ cookiecutter.package_name }}.adapters.sessions import PostgresSessions
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.session import Thread
 from {{ cookiecutter.package_name }}.errors import Unavailable
+from {{ cookiecutter.package_name }}.service import OPERATOR
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 AGE = """UPDATE sessions
@@ -42,7 +44,7 @@ class Store:
 
     async def started(self, *events: e.AnyEvent) -> Thread:
         thread = Thread.of(str(uuid4()), [STARTED, *events])
-        await self.sessions.start(thread, thread.events, metadata={})
+        await self.sessions.start(thread, thread.events, metadata={}, whose=OPERATOR)
         return thread
 
     async def commit(self, thread: Thread, *events: e.AnyEvent, owner: int) -> bool:
@@ -268,11 +270,14 @@ def test_a_compacted_session_is_loaded_from_its_last_summary(database_url: str) 
 def test_sessions_are_listed_newest_first_page_by_page(database_url: str) -> None:
     async def act(store: Store) -> None:
         made = [(await store.started()).id for _ in range(5)]
-        first = await store.sessions.list(status=None, agent=None, before=None, limit=3)
+        newest: dict[str, Any] = {"owner": None, "status": None, "agent": None, "before": None}
+        first = await store.sessions.list(**newest, limit=3)
         last = (first[-1].created_at, first[-1].id)
-        rest = await store.sessions.list(status="idle", agent="release", before=last, limit=3)
+        same: dict[str, Any] = {"owner": "default", "status": "idle", "agent": "release"}
+        rest = await store.sessions.list(**same, before=last, limit=3)
         assert [s.id for s in (*first, *rest)] == made[::-1]
-        assert await store.sessions.list(status="failed", agent=None, before=None, limit=3) == []
+        for other in ({"status": "failed"}, {"owner": "another"}, {"agent": "another"}):
+            assert await store.sessions.list(**(newest | other), limit=3) == []
 
     scenario(act, database_url)
 

@@ -18,6 +18,7 @@ from {{ cookiecutter.package_name }}.bootstrap import engine, running
 from {{ cookiecutter.package_name }}.entrypoints import scheduler, worker
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.telemetry.metrics import Metrics
+from {{ cookiecutter.package_name }}.telemetry.notes import Notes
 
 from ..processes import Process, eventually, free_port
 from .conftest import Database
@@ -153,10 +154,16 @@ def test_what_the_broker_lost_is_queued_again(
     purged = database.execute("SELECT pgmq.purge_queue('advance_default')").fetchone()
     assert purged == (1,)
     database.execute("UPDATE sessions SET dispatched_at = now() - interval '6 s'")
-    scheduler = start("schedule").healthy()
-    start("work").healthy()
+    scheduler = start("schedule").healthy().logged("sessions queued again")
+    text = scheduler.get("/metrics").text
+    for line in ("database_answers 1.0", 'queue_depth{lane="default"} 1.0', "swept_total 1.0"):
+        assert f"\n{line}\n" in text
+    worker = start("work").healthy()
     until(database, session, "idle")
-    assert "swept_total 1.0" in scheduler.get("/metrics").text
+    eventually(
+        lambda: 'steps_total{agent="echo",prompt="v1"}' in worker.get("/metrics").text,
+        "its steps are counted",
+    )
 
 
 @pytest.mark.factor("VI")
@@ -176,7 +183,8 @@ def test_a_session_that_kills_its_workers_is_given_up_loudly(
     database.execute("UPDATE sessions SET attempts = 5")
     scheduler = start("schedule").healthy().logged("session failed")
     until(database, session, "failed")
-    assert scheduler.events
+    turns = 'turns_total{agent="echo",outcome="failed",prompt="v1"}'
+    eventually(lambda: f"{turns} 1.0" in scheduler.get("/metrics").text, "it is counted")
 
 
 def test_a_decision_that_nobody_takes_in_time_is_told_to_the_model(
@@ -184,9 +192,11 @@ def test_a_decision_that_nobody_takes_in_time_is_told_to_the_model(
 ) -> None:
     session = say(settings, "risk")
     start("work", DECISION_DAYS="0.000001").healthy()
-    start("schedule").healthy()
+    scheduler = start("schedule").healthy()
     eventually(lambda: "decision_timed_out" in kinds(database, session), "it is timed out")
     until(database, session, "idle")
+    decisions = 'decision_seconds_count{decision="timed_out"} 1.0'
+    assert decisions in scheduler.get("/metrics").text
 
 
 def test_a_due_job_runs_once_and_its_time_is_kept(
@@ -275,7 +285,8 @@ def test_the_model_is_closed_with_the_service(settings: Settings) -> None:
 
     async def scenario() -> None:
         async with running(settings, "test") as app:
-            model = engine(settings, app, on_step=lambda *_: None).model
+            notes = Notes(metrics=Metrics(settings, "test"), context_tokens=1_000)
+            model = engine(settings, app, witness=notes).model
             assert isinstance(model, Runtime)
             model.closing.callback(closed.append, True)
 
@@ -307,6 +318,8 @@ def test_scheduler_and_worker_wait_for_a_database_that_is_away(start: Start) -> 
     away = "postgresql://app@127.0.0.1:1/app"
     scheduler = start("schedule", DATABASE_URL=away).healthy()
     scheduler.logged("scheduler waits for a backing service")
+    for line in ("database_answers 0.0", "scheduler_leader 0.0"):
+        assert f"\n{line}\n" in scheduler.get("/metrics").text
     worker = start("work", DATABASE_URL=away).healthy()
     for process in (scheduler, worker):
         process.signal(signal.SIGTERM)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 import pytest
@@ -23,11 +23,11 @@ from {{ cookiecutter.package_name }}.entrypoints.web.bodies import METADATA_BYTE
 from {{ cookiecutter.package_name }}.entrypoints.web.prefer import Preference, parse
 from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
-from {{ cookiecutter.package_name }}.upkeep import Upkeep
 
 from ..conftest import SECRET
-from ..fakes import FakeLive, FakeModel, FakeQueue, FakeSessions, upkeep_of
+from ..fakes import KEY, FakeLive, FakeModel, FakeParts, FakeQueue, FakeSessions, upkeep_of
 
+AUTH = {"Authorization": f"Bearer {KEY}"}
 NOBODY = "00000000-0000-0000-0000-000000000000"
 BUDGET = 400
 TOLD = {"response", "status", "session_id", "usage", "pending"}
@@ -91,30 +91,18 @@ class Chat:
         return session, pending
 
 
-class Parts:
-    """The parts of the test at hand."""
-
-    upkeep: Upkeep
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """There is nothing to close."""
-
-
 @pytest.fixture(scope="module")
-def served() -> tuple[FastAPI, Parts]:
+def served() -> tuple[FastAPI, FakeParts]:
     """Making the application takes longer than most tests."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", "postgresql://db/app")
         environment.setenv("SECRET_KEY", SECRET)
-        parts = Parts()
+        parts = FakeParts()
         return create_app(Settings.load(), parts=parts), parts
 
 
 @pytest.fixture
-def chat(served: tuple[FastAPI, Parts]) -> Iterator[Chat]:
+def chat(served: tuple[FastAPI, FakeParts]) -> Iterator[Chat]:
     app, parts = served
     sessions, live, workers = FakeSessions(), FakeLive(), Workers()
     limits = Limits(tokens=BUDGET)
@@ -134,9 +122,10 @@ def chat(served: tuple[FastAPI, Parts]) -> Iterator[Chat]:
         context_tokens=10_000,
         decision_time=timedelta(days=7),
         on_step=lambda *_: None,
+        on_interruption=lambda _: None,
     )
     parts.upkeep = upkeep_of(service)
-    with TestClient(app) as http:
+    with TestClient(app, headers=AUTH) as http:
         yield Chat(http, workers, sessions)
 
 
@@ -360,9 +349,9 @@ def test_a_cancelled_session_has_ended_but_can_be_forked(chat: Chat) -> None:
         ("GET", "?cursor=eyJhdCI6IjIwMjYtMDEtMDEiLCJpZCI6IngifQ==", 422, "query.cursor"),
         ("GET", "?status=sleepy", 422, "query.status"),
         ("GET", "?agent=%00", 422, "query.agent"),
-        ("GET", f"/{NOBODY}/events?after=-1", 422, "query.after"),
-        ("GET", f"/{NOBODY}/events?after=2147483648", 422, "query.after"),
-        ("POST", f"/{NOBODY}/fork?at=0", 422, "query.at"),
+        ("GET", "/OWN/events?after=-1", 422, "query.after"),
+        ("GET", "/OWN/events?after=2147483648", 422, "query.after"),
+        ("POST", "/OWN/fork?at=0", 422, "query.at"),
         ("POST", f"/{NOBODY}/cancel", 404, NOBODY),
         ("PUT", f"/{NOBODY}", 405, "Method Not Allowed"),
     ],
@@ -370,7 +359,8 @@ def test_a_cancelled_session_has_ended_but_can_be_forked(chat: Chat) -> None:
 def test_what_can_not_be_is_a_problem_that_names_it(
     chat: Chat, method: str, path: str, status: int, said: str
 ) -> None:
-    answer = chat.http.request(method, f"/chat/sessions{path}")
+    own = chat.start().removeprefix("/chat/sessions/")
+    answer = chat.http.request(method, f"/chat/sessions{path.replace('OWN', own)}")
     assert answer.status_code == status == answer.json()["status"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert said in answer.text

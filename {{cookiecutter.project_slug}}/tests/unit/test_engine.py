@@ -69,6 +69,7 @@ class World:
             clock=now,
         )
         self.steps: list[list[e.AnyEvent]] = []
+        self.interruptions: list[str] = []
         self.engine = Engine(
             sessions=self.sessions,
             queue=self.queue,
@@ -80,6 +81,7 @@ class World:
             context_tokens=10_000,
             decision_time=timedelta(days=1),
             on_step=lambda _, events: self.steps.append(list(events)),
+            on_interruption=self.interruptions.append,
         )
 
     async def said(self, text: str = "go") -> str:
@@ -184,6 +186,7 @@ def test_who_loses_the_lease_stops_and_writes_nothing() -> None:
         await world.engine.advance(session)
         assert world.kinds(session) == ["session_started", "user_spoke"]
         assert world.sessions.owners == {session: ME + 1}
+        assert (world.steps, world.interruptions) == ([], ["lease"])
 
     play(act)
 
@@ -237,6 +240,7 @@ def test_a_fault_of_ours_lets_go_and_is_tried_again(caplog: pytest.LogCaptureFix
         await world.engine.advance(session)
         assert (world.status(session), world.sessions.owners) == ("ready", {})
         assert "session broke off" in caplog.text
+        assert world.interruptions == ["fault"]
         await world.engine.advance(session)
         assert world.status(session) == "idle"
 
@@ -272,6 +276,7 @@ def test_what_can_not_be_let_go_while_the_database_is_away_is_let_go_later() -> 
         world.model.says = [Unavailable("away")]
         with pytest.raises(Unavailable):
             await world.engine.advance(session)
+        assert world.interruptions == ["backing"]
         await world.engine.tidy()
         assert world.sessions.owners == {session: ME}
         away = False

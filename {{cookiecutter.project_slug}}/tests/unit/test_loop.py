@@ -237,3 +237,7 @@ def test_not_even_one_huge_message_breaks_the_budget() -> None:
     assert text.startswith("word word")
     assert "characters left out" in text
     assert len(text) > 1_500
+    assert [v.cut for v in play.events if isinstance(v, e.ModelAnswered)] == [True]
+    short = Player(make_agent(), Replied("that was short"))
+    short.say("word")
+    assert [v.cut for v in short.events if isinstance(v, e.ModelAnswered)] == [False]

@@ -35,6 +35,7 @@ def test_a_process_that_ends_by_itself_in_a_storm_is_no_pass() -> None:
             sessions=1,
             kills=Counter(),
             crashes=0,
+            leaks=[],
             purges=0,
             seconds=1,
             settled=1,

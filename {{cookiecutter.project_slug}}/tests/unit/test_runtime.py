@@ -93,6 +93,7 @@ def clock() -> Clock:
 class Asked:
     answer: Answer
     told: str
+    failed: list[str]
 
 
 def ask(
@@ -102,7 +103,7 @@ def ask(
     random: float = 1.0,
     cap: Cap | None = None,
 ) -> Asked:
-    told: list[str] = []
+    told, failed = list[str](), list[str]()
     runtime = Runtime(
         models=models,
         seconds=seconds,
@@ -110,8 +111,10 @@ def ask(
         clock=clock,
         sleep=clock.sleep,
         random=lambda: random,
+        on_failure=failed.append,
     )
-    return Asked(asyncio.run(runtime.answer(REQUEST, on_text=told.append)), "".join(told))
+    answer = asyncio.run(runtime.answer(REQUEST, on_text=told.append))
+    return Asked(answer, "".join(told), failed)
 
 
 def test_where_the_first_answers_nobody_else_is_asked(clock: Clock) -> None:
@@ -123,7 +126,8 @@ def test_where_the_first_answers_nobody_else_is_asked(clock: Clock) -> None:
 
 def test_what_may_pass_is_tried_again_after_waits_that_double(clock: Clock) -> None:
     model = FakeModel("a:1", [passing(), passing(), passing(), "yes"])
-    assert ask(clock, model).answer.text == "yes"
+    asked = ask(clock, model)
+    assert (asked.answer.text, asked.failed) == ("yes", ["a:1"] * 3)
     assert clock.slept == [0.5, 1.0, 2.0]
 
 

@@ -37,6 +37,16 @@ DONE = e.AgentAnswered(at=NOW, text="bye", done=True)
 BROKE = e.ToolFailed(at=NOW, call_id="c1", error="broken")
 
 
+def test_the_trace_of_the_last_message_is_kept_also_through_a_compaction() -> None:
+    first, second = (said("hi").model_copy(update={"trace": trace}) for trace in ("t1", "t2"))
+    thread = history(first, thought(seen=2), answered(), second, thought(call(1), seen=5))
+    assert thread.session.trace == "t2"
+    state = thread.session.model_dump(mode="json")
+    compacted = e.ContextCompacted(at=NOW, summary="", keep=0, state=state)
+    assert thread.after(compacted).session.trace == "t2"
+    assert thread.after(said("untraced")).session.trace == ""
+
+
 @pytest.mark.parametrize(
     ("status", "next_", "events"),
     [

@@ -12,6 +12,8 @@ from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..conftest import SECRET
 
+OLD = "an-old-secret-without-a-comma-in-it"
+
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
@@ -41,6 +43,7 @@ def test_every_fault_is_named_at_once_with_its_variable(environment: pytest.Monk
         ("DATABASE_URL", "postgresql://app:hunter2%00@db/app"),
         ("DATABASE_URL", "EMBEDDED:hunter2"),
         ("BROKER_URL", "kafka://:hunter2@broker"),
+        ("CACHE_URL", "memcached://:hunter2@cache"),
         ("SECRET_KEY", "hunter2"),
     ],
 )
@@ -68,6 +71,8 @@ def test_a_faulty_secret_is_named_but_not_shown(
         ),
         ("BROKER_URL", "redis://:hunter2@h:1/0", "redis://:***@h:1/0"),
         ("BROKER_URL", "", "pgmq:"),
+        ("CACHE_URL", "rediss://:hunter2@h:1/0", "rediss://:***@h:1/0"),
+        ("DATABASE_PREPARE", "off", "false"),
         ("DATABASE_DIRECT_URL", "", ""),
     ],
 )
@@ -142,3 +147,50 @@ def test_example_and_page_name_every_setting_and_its_meaning() -> None:
         for text in (env_example(), markdown()):
             assert name.upper() in text
             assert str(field.description) in text
+
+
+def test_a_secret_may_be_a_file_and_no_other_setting(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mounted = tmp_path / "secret"
+    mounted.write_text(f"{SECRET[::-1]}\n")
+    environment.delenv("SECRET_KEY")
+    environment.setenv("SECRET_KEY_FILE", str(mounted))
+    environment.setenv("LOG_LEVEL_FILE", str(mounted))
+    settings = Settings.load()
+    assert settings.secret_key.get_secret_value() == SECRET[::-1]
+    assert settings.log_level == "INFO"
+
+
+def test_what_is_wrong_with_a_mounted_secret_is_named_with_all_other_faults(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    short = tmp_path / "secret"
+    short.write_text("hunter2")
+    environment.setenv("SECRET_KEY_FILE", str(short))
+    environment.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "nowhere"))
+    environment.setenv("PORT", "eighty")
+    with pytest.raises(ConfigError) as caught:
+        Settings.load()
+    said = str(caught.value)
+    assert "hunter2" not in said
+    assert "SECRET_KEY and SECRET_KEY_FILE are both set: take one of them away" in said
+    assert f"OPENAI_API_KEY_FILE={tmp_path / 'nowhere'} can't be read" in said
+    assert "SECRET_KEY is not usable: it has 7 characters" in said
+    assert "PORT=eighty" in said
+
+
+def test_former_secret_keys_have_to_be_as_long(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SECRET_KEY_FALLBACKS", f"{OLD}, hunter2")
+    with pytest.raises(ConfigError, match="SECRET_KEY_FALLBACKS is not usable: it has 7") as caught:
+        Settings.load()
+    assert "hunter2" not in str(caught.value)
+    environment.setenv("SECRET_KEY_FALLBACKS", f"{OLD}, {OLD[::-1]}")
+    assert Settings.load().secret_key_fallbacks
+
+
+@pytest.mark.parametrize("origins", ["*", "https://a.example/x", "app.example", "https://a,b"])
+def test_an_origin_is_a_scheme_and_a_host(environment: pytest.MonkeyPatch, origins: str) -> None:
+    environment.setenv("CORS_ORIGINS", origins)
+    with pytest.raises(ConfigError, match="CORS_ORIGINS"):
+        Settings.load()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -82,3 +83,21 @@ def test_who_has_gone_away_is_not_told() -> None:
         return await stays
 
     assert asyncio.run(scene()) == "stays"
+
+
+def test_what_is_written_for_many_is_done_in_the_name_of_none() -> None:
+    """Else it would be logged as of the first of them."""
+    whose = ContextVar("whose", default="nobody's")
+    seen: list[str] = []
+
+    async def write(batch: Sequence[str]) -> list[str]:
+        seen.append(whose.get())
+        return list(batch)
+
+    async def added() -> str:
+        whose.set("mine")
+        together: Together[str, str] = Together(write)
+        return await together.add("one")
+
+    assert asyncio.run(added()) == "one"
+    assert seen == ["nobody's"]

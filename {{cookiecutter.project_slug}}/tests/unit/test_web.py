@@ -1,8 +1,6 @@
 """The HTTP door, on a service in memory."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -13,11 +11,11 @@ from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
 from {{ cookiecutter.package_name }}.errors import Unavailable
 from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
-from {{ cookiecutter.package_name }}.upkeep import Upkeep
 
 from ..conftest import SECRET
-from ..fakes import FakeBacking, FakeLive, FakeQueue, FakeSessions, upkeep_of
+from ..fakes import KEY, FakeBacking, FakeLive, FakeParts, FakeQueue, FakeSessions, upkeep_of
 
+AUTH = {"Authorization": f"Bearer {KEY}"}
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -26,38 +24,27 @@ def backing() -> FakeBacking:
     return FakeBacking("database")
 
 
-@dataclass(frozen=True)
-class Parts:
-    upkeep: Upkeep
-
-
 @pytest.fixture
 def client(backing: FakeBacking, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    @asynccontextmanager
-    async def parts() -> AsyncIterator[Parts]:
-        yield Parts(
-            upkeep_of(
-                Service(
-                    sessions=FakeSessions(),
-                    queue=FakeQueue(),
-                    live=FakeLive(),
-                    agents={},
-                    clock=lambda: datetime.now(UTC),
-                ),
-                backing,
-            )
-        )
-
+    parts = FakeParts()
+    service = Service(
+        sessions=FakeSessions(),
+        queue=FakeQueue(),
+        live=FakeLive(),
+        agents={},
+        clock=lambda: datetime.now(UTC),
+    )
+    parts.upkeep = upkeep_of(service, backing)
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/app")
     monkeypatch.setenv("SECRET_KEY", SECRET)
-    app = create_app(Settings.load(), parts=parts())
+    app = create_app(Settings.load(), parts=parts)
 
     @app.get("/broken")
     async def broken() -> None:
         msg = "a secret detail"
         raise RuntimeError(msg)
 
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, headers=AUTH, raise_server_exceptions=False) as client:
         yield client
 
 

@@ -4,7 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
-from . import claims, length, million, steps, stopping, streaming, waiting
+from . import claims, http, length, million, steps, stopping, streaming, telemetry, waiting
 from .figures import Figure, table
 from .rig import Rig, rig
 
@@ -14,8 +14,10 @@ MEASURES: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "waiting": waiting.measure,
     "stopping": stopping.measure,
     "length": length.measure,
+    "http": http.measure,
     "streaming": streaming.measure,
     "million": million.measure,
+    "telemetry": telemetry.measure,
 }
 
 

@@ -9,6 +9,7 @@ from time import perf_counter
 
 import httpx2
 
+from ..keys import AUTH
 from .figures import Figure, p95
 from .rig import NO_REDIS, Deploy, Rig
 
@@ -51,7 +52,7 @@ def converse(deploy: Deploy) -> list[float]:
     deploy.work()
     deploy.start("schedule")
     web = deploy.start("serve")
-    with httpx2.Client(base_url=web.url, timeout=30) as client:
+    with httpx2.Client(base_url=web.url, headers=AUTH, timeout=30) as client:
         return [_say(client) for _ in range(WARM + MESSAGES)][WARM:]
 
 

@@ -58,6 +58,7 @@ async def times(app: App, *, ready: Sequence[str]) -> dict[str, float]:
         "list by status": await timed([partial(lists, status="ready", agent=None)] * REPEATS),
         "list by agent": await timed([partial(lists, status=None, agent="bench")] * REPEATS),
         "sweep": await timed([app.upkeep.sweep] * REPEATS),
+        "queue depth": await timed([partial(app.reports.work, stalled=600)] * REPEATS),
     }
 
 

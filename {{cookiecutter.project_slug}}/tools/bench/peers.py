@@ -1,21 +1,16 @@
 """LangGraph and DBOS, in an environment of their own: they never enter the service's lock."""
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from {{ cookiecutter.package_name }}.entrypoints import leash
 
-from .rig import PROJECT
+from ..environments import PROJECT, executable
 
-LOCK = PROJECT / "requirements-bench.txt"
-HOME = PROJECT / ".bench"
-INSTALL_SECONDS = 180
+ENVIRONMENT = "bench"
 NAMES = {"LangGraph": "peer_langgraph", "DBOS": "peer_dbos"}
 RECORD = """WITH effect AS (
     INSERT INTO effects (key, session_id, request, result)
@@ -36,7 +31,7 @@ class Peer:
 
     def __init__(self, module: str, url: str) -> None:
         parent = os.getpid()
-        command = [str(HOME / "bin" / "python"), "-m", f"{__package__}.{module}", url]
+        command = [str(executable(ENVIRONMENT, "python")), "-m", f"{__package__}.{module}", url]
         self._process = subprocess.Popen(
             command,
             cwd=PROJECT,
@@ -66,30 +61,3 @@ def peer(name: str, url: str) -> Iterator[Peer]:
         yield made
     finally:
         made.stop()
-
-
-def missing() -> str:
-    """Why there are no peers, in one line; empty once they are installed as the lock says."""
-    ready = HOME / "ready"
-    if ready.exists() and ready.read_text() == LOCK.read_text():
-        return ""
-    try:
-        _install()
-    except (OSError, subprocess.SubprocessError) as error:
-        shutil.rmtree(HOME, ignore_errors=True)
-        why = getattr(error, "stderr", None) or str(error)
-        return f"no peers here: {why.strip().splitlines()[-1].strip()}"
-    ready.write_text(LOCK.read_text())
-    return ""
-
-
-def _install() -> None:
-    uv = Path(sys.executable).with_name("uv")
-    _run(uv, "venv", "--clear", "--python", sys.executable, HOME)
-    _run(uv, "pip", "sync", "--require-hashes", "--python", HOME / "bin" / "python", LOCK)
-
-
-def _run(*command: str | Path) -> None:
-    subprocess.run(
-        command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS, cwd=PROJECT
-    )

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
+from ..environments import missing
 from . import plain
 from .figures import Figure, interleaved
-from .peers import NAMES, missing, peer
+from .peers import ENVIRONMENT, NAMES, peer
 from .rig import NO_REDIS, Deploy, Rig
 
 ROUNDS = 5
@@ -38,8 +39,8 @@ def measure(rig: Rig) -> Iterator[Figure]:
             deploy.start("schedule")
             runs[broker] = partial(ours, deploy, SESSIONS, STEPS)
             runs[f"{broker} {MORE_STEPS}"] = partial(ours, deploy, SESSIONS, MORE_STEPS)
-        if why := missing():
-            yield Figure(name="steps: peers", instead=why)
+        if why := missing(ENVIRONMENT):
+            yield Figure(name="steps: peers", instead=f"no peers here: {why}")
         else:
             for name in NAMES:
                 process = stack.enter_context(peer(name, rig.postgres.create()))

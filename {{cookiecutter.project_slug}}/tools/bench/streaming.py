@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import httpx2
 
+from ..keys import AUTH
 from .figures import Figure, p95
 from .provider import PIECES
 from .rig import Rig
@@ -18,6 +19,7 @@ TALKS = 10
 READERS = 1000
 MOST_LATE, MOST_MEMORY = 40.0, 200.0
 SSE = {"Accept": "text/event-stream"}
+HEAD = {"Host": "bench", "Accept": "text/event-stream"}
 FIRST = b"event: session_started"
 ASYNC = {"Prefer": "respond-async"}
 SAY = {"text": "tell"}
@@ -38,7 +40,7 @@ def measure(rig: Rig) -> Iterator[Figure]:
 
 async def talks(url: str) -> list[float]:
     """How many milliseconds each piece is late, with so many talks at once."""
-    async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
+    async with httpx2.AsyncClient(base_url=url, headers=AUTH, timeout=60) as client:
         found = await asyncio.gather(*(_talk(client) for _ in range(TALKS)))
     return [late for talk in found for late in talk]
 
@@ -66,7 +68,8 @@ async def weigh(port: int, sessions: Sequence[str], memory: Callable[[], float])
     readers = [await asyncio.open_connection("127.0.0.1", port) for _ in sessions]
     for (_, writer), session_id in zip(readers, sessions, strict=True):
         asked = f"GET /chat/sessions/{session_id}/events HTTP/1.1"
-        writer.write(f"{asked}\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n".encode())
+        head = "".join(f"{name}: {value}\r\n" for name, value in (HEAD | AUTH).items())
+        writer.write(f"{asked}\r\n{head}\r\n".encode())
     for reader, _ in readers:
         await reader.readuntil(FIRST)
     try:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx2
 
+from ..keys import AUTH
 from .plan import Visit
 
 DONE = "All is done."
@@ -58,7 +59,7 @@ class Clients:
     async def _come(self) -> None:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         async with httpx2.AsyncClient(
-            timeout=ANSWER_SECONDS, limits=limits, verify=False, trust_env=False
+            headers=AUTH, timeout=ANSWER_SECONDS, limits=limits, verify=False, trust_env=False
         ) as client:
             await asyncio.gather(*(self._visit(client, visit) for visit in self._visits))
 

@@ -49,6 +49,8 @@ def of_storm(outcome: Outcome) -> Iterator[Line]:
         yield Line(what=what, value=number)
     unasked, what = outcome.unasked, "processes that ended by themselves"
     yield Line(what=what, value=len(unasked), most=0, details=unasked)
+    leaks = outcome.leaks
+    yield Line(what="secrets said or stored", value=len(leaks), most=0, details=leaks)
     yield from _recovery("recovery in the storm", outcome.recovery)
     yield Line(what="from the last blow to the last answer", value=outcome.settled, unit="s")
     yield Line(what="the storm in all", value=outcome.seconds, unit="s")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..stack import eventually
 from .audit import Audit, audit
 from .clients import DONE, Clients
-from .fleet import Fleet
+from .fleet import CANARIES, Fleet, secrets_of
 from .plan import Plan
 from .witness import Witness
 
@@ -40,7 +40,7 @@ class Deploy:
         broker_url: str = "pgmq:",
     ) -> "Deploy":
         own = {"DATABASE_URL": database_url, "BROKER_URL": broker_url}
-        own |= {"DEFAULT_AGENT": "bench", "MODEL": MODEL}
+        own |= {"DEFAULT_AGENT": "bench", "MODEL": MODEL, **CANARIES}
         return cls(database_url, crash, purge or (lambda: purge_pgmq(database_url)), own)
 
 
@@ -57,6 +57,8 @@ class Outcome:
     refused: list[str]
     unanswered: int
     unasked: list[str]
+    leaks: list[str]
+    """Secrets found in what was said or stored."""
     recovery: list[float]
     audit: Audit
 
@@ -101,9 +103,19 @@ def _rage(
         refused=clients.refused,
         unanswered=len(plan.visits) - sum(talk.answer == DONE for talk in talks),
         unasked=fleet.unasked,
+        leaks=[*fleet.leaks, *stored(witness, secrets_of(deploy.environment))],
         recovery=[seconds for seconds in witness.recovery(deaths) if seconds is not None],
         audit=audit(witness, [talk.session_id for talk in talks], steps=steps),
     )
+
+
+def stored(witness: Witness, secrets: Mapping[str, str]) -> list[str]:
+    sql = "SELECT count(*) FROM events WHERE position(%(secret)s in data::text) > 0"
+    return [
+        f"{name} is stored in events"
+        for name, secret in secrets.items()
+        if witness.rows(sql, secret=secret)[0][0]
+    ]
 
 
 def strike(plan: Plan, fleet: Fleet, deploy: Deploy, *, began: float) -> None:

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Unavailable
+from .slow import note_slow
+from .terms import USUAL
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -58,16 +61,28 @@ class CeleryQueue:
 
     name = "broker"
 
-    def __init__(self, broker_url: str, *, database_url: str) -> None:
+    def __init__(
+        self,
+        broker_url: str,
+        *,
+        database_url: str,
+        headers: Callable[[], dict[str, str]] = dict,
+        slow_seconds: float = USUAL.slow_seconds,
+    ) -> None:
         self._urls = (broker_url, database_url)
+        self._headers = headers
+        self._slow_seconds = slow_seconds
         self._app: Celery | None = None
         self._making = Lock()
         self._threads = ThreadPoolExecutor(SENDERS, "send")
 
     async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None:
-        await self._reach(
-            lambda app: app.send_task(task, kwargs=arguments, queue=queue_of(lane)),
-        )
+        told = {"kwargs": arguments, "queue": queue_of(lane), "headers": self._headers()}
+        began = monotonic()
+        try:
+            await self._reach(lambda app: app.send_task(task, **told))
+        finally:
+            note_slow("send", task, seconds=monotonic() - began, limit=self._slow_seconds)
 
     async def ping(self) -> None:
         await self._reach(_connect)

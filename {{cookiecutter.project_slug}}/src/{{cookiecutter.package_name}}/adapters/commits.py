@@ -16,6 +16,7 @@ from ..agent.session import Session, Thread
 from .postgres import Postgres
 
 TITLE_LENGTH = 80
+TODAY = "(now() AT TIME ZONE 'UTC')::date"
 
 COMMIT = f"""WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s::text::jsonb)
@@ -24,6 +25,9 @@ COMMIT = f"""WITH wanted AS (
 ), moved AS (
     UPDATE sessions s SET seq = w.seq + w.count, status = w.status, base = w.base,
         wake_at = w.wake_at, tokens = w.tokens, cost = w.cost, attempts = 0, dispatches = 0,
+        day = {TODAY},
+        day_tokens = CASE WHEN s.day = {TODAY} THEN s.day_tokens ELSE 0 END + w.tokens - s.tokens,
+        day_cost = CASE WHEN s.day = {TODAY} THEN s.day_cost ELSE 0 END + w.cost - s.cost,
         title = CASE WHEN s.title = '' THEN w.title ELSE s.title END,
         dispatched_at = CASE WHEN w.owner IS NULL OR w.release AND w.status = 'ready' THEN now()
             ELSE s.dispatched_at END,

@@ -1,12 +1,12 @@
-"""PostgreSQL holds the truth: the ways to it, its schema, and who leads the schedulers."""
+"""PostgreSQL holds the truth: the ways to it, and whether its schema is this release's."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, OperationalError
@@ -15,6 +15,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ..errors import Unavailable
+from .slow import note_slow
+from .terms import USUAL, Terms
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations" / "versions"
 CONNECT_SECONDS = 3
@@ -25,17 +27,20 @@ LINK = {
     "tcp_user_timeout": 10_000,
 }
 """A server that is gone without a word is missed in 20 seconds, not in two hours,"""
-VANISHED = """SELECT set_config('tcp_keepalives_idle', '5', false),
+GUARDS = """SELECT set_config('tcp_keepalives_idle', '5', false),
     set_config('tcp_keepalives_interval', '5', false),
-    set_config('tcp_keepalives_count', '3', false)"""
-"""and so is a client: what it had locked is free."""
+    set_config('tcp_keepalives_count', '3', false),
+    set_config('statement_timeout', %(limit)s, false),
+    set_config('idle_in_transaction_session_timeout', %(limit)s, false)"""
+"""and so is a client: what it had locked is free, and what it began ends. Not said when connecting,
+where a pooler would refuse it."""
+PREPARE_AFTER = 5
 REST_SECONDS = 0.1
 PING_SECONDS = 2
 AWAY = (OperationalError, PoolTimeout, ReadOnlySqlTransaction)
 """What says that the database is not there, or not the one that takes writes."""
 UNDONE = (AdminShutdown, ReadOnlySqlTransaction)
 """The server has done nothing, and will do nothing on this connection."""
-SCHEDULER_LOCK = 12_2012  # any number that all schedulers agree on
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
@@ -45,19 +50,28 @@ class Postgres:
 
     name = "database"
 
-    def __init__(self, url: str, *, pool_size: int, application: str) -> None:
+    def __init__(self, url: str, *, pool_size: int, application: str, terms: Terms = USUAL) -> None:
         self._url = url
         self._application = application
+        self._terms = terms
         self._used: WeakKeyDictionary[object, float] = WeakKeyDictionary()
+        prepared = {"prepare_threshold": PREPARE_AFTER if terms.prepare else None}
         self._pool: Pool = AsyncConnectionPool(
             url,
             min_size=1,
             max_size=pool_size,
-            timeout=CONNECT_SECONDS,
+            timeout=terms.wait_seconds,
+            max_idle=terms.idle_seconds,
+            max_lifetime=terms.lifetime_seconds,
             open=False,
             check=self._check,
-            kwargs=_options(application, CONNECT_SECONDS),
+            configure=None if terms.is_pooled else self._guard,
+            kwargs=_options(application, CONNECT_SECONDS) | prepared,
         )
+
+    async def _guard(self, connection: AsyncConnection[DictRow]) -> None:
+        """For the day that this process ends, or can't be heard, in the middle of a statement."""
+        await guard(connection, self._terms.statement_seconds)
 
     async def _check(self, connection: AsyncConnection[DictRow]) -> None:
         """One that has rested. Where one has died, all have: each would cost a wait to find out."""
@@ -86,9 +100,29 @@ class Postgres:
         return await self._rows(sql, values)
 
     async def _rows(self, sql: str, values: dict[str, object]) -> list[DictRow]:
-        async with self._connection() as connection:
-            cursor = await connection.execute(sql.encode(), values)
-            return await cursor.fetchall() if cursor.description else []
+        asked, began = monotonic(), math.inf
+        try:
+            async with self._connection() as connection:
+                began = monotonic()
+                return await self._answer(connection, sql, values)
+        finally:
+            ended = monotonic()
+            waited = round(min(began, ended) - asked, 3)
+            limit = self._terms.slow_seconds
+            note_slow("statement", sql, seconds=ended - asked, limit=limit, waited=waited)
+
+    async def _answer(
+        self, connection: AsyncConnection[DictRow], sql: str, values: dict[str, object]
+    ) -> list[DictRow]:
+        """Timed here, as behind a pooler the server may not know how long it has."""
+        seconds = self._terms.statement_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                cursor = await connection.execute(sql.encode(), values)
+                return await cursor.fetchall() if cursor.description else []
+        except TimeoutError as error:
+            reason = f"it took over {seconds:g} s (DATABASE_STATEMENT_TIMEOUT) and was cancelled"
+            raise Unavailable(f"the database does not answer a statement: {reason}") from error
 
     async def ping(self) -> None:
         """By way of the pool, as every request goes; by itself when that fails, to learn why."""
@@ -131,27 +165,6 @@ class PostgresSchema:
             )
 
 
-class PostgresJobs:
-    def __init__(self, database: Postgres) -> None:
-        self._database = database
-
-    async def last_run(self, job: str) -> datetime:
-        """The last run; a job never seen before counts from now on."""
-        rows = await self._database.rows(
-            """
-            INSERT INTO jobs (name) VALUES (%(job)s)
-            ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING last_run
-            """,
-            job=job,
-        )
-        return cast("datetime", rows[0]["last_run"])
-
-    async def record(self, job: str, *, ran_at: datetime) -> None:
-        await self._database.rows(
-            "UPDATE jobs SET last_run = %(ran_at)s WHERE name = %(job)s", job=job, ran_at=ran_at
-        )
-
-
 class Direct:
     """A connection of its own, past any pooler: made when it is wanted, given up when it fails."""
 
@@ -185,22 +198,6 @@ class Direct:
             await connection.close()
 
 
-class PostgresLeader:
-    """Leads while its connection holds an advisory lock; the lock dies with the connection."""
-
-    def __init__(self, url: str, *, application: str, lock: int = SCHEDULER_LOCK) -> None:
-        self._direct = Direct(url, application=application)
-        self._lock = lock
-
-    async def leads(self) -> bool:
-        """Who holds the lock takes it once more, which is free."""
-        sql = "SELECT pg_try_advisory_lock(%(lock)s) AS holds"
-        return bool((await self._direct.row(sql, lock=self._lock))["holds"])
-
-    async def close(self) -> None:
-        await self._direct.close()
-
-
 async def connect(
     url: str, application: str, *, seconds: int = CONNECT_SECONDS
 ) -> AsyncConnection[DictRow]:
@@ -208,13 +205,17 @@ async def connect(
     try:
         connection = await AsyncConnection.connect(url, **_options(application, seconds))
         try:
-            await connection.execute(VANISHED)
+            await guard(connection, USUAL.statement_seconds)
         except BaseException:
             await connection.close()
             raise
     except AWAY as error:
         raise unavailable(error) from error
     return connection
+
+
+async def guard(connection: AsyncConnection[DictRow], seconds: float) -> None:
+    await connection.execute(GUARDS, {"limit": f"{round(seconds * 1000)}ms"})
 
 
 def _options(application: str, seconds: int) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from itertools import cycle
-from ssl import SSLContext
 from typing import Any, Protocol
 
 import httpx2
@@ -24,6 +23,7 @@ from ..agent.ports import Answer, Replied, Request
 from . import anthropic, openai
 from .answers import Failure, estimated
 from .draft import Draft
+from .trust import trust
 
 log = logging.getLogger(__name__)
 
@@ -202,12 +202,6 @@ class Providers:
 def _unpriced(name: str) -> None:
     """Said once: no budget of dollars stops what costs nothing."""
     log.warning("model is in no price list", extra={"model": name})
-
-
-@cache
-def trust() -> SSLContext:
-    """The machine's certificates: reading them takes longer than all else that a client needs."""
-    return httpx2.create_ssl_context()
 
 
 async def _start(response: httpx2.Response) -> bytes:

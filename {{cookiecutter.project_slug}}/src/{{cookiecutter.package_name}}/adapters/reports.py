@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from .postgres import SCHEDULER_LOCK, Postgres
+from ..agent.session import Status
+from .postgres import Postgres
+from .schedule import SCHEDULER_LOCK
 from .sessions import FREE
 
 log = logging.getLogger(__name__)
@@ -38,9 +40,31 @@ STANDING = f"""SELECT
     count(*) FILTER (WHERE status = 'waiting') AS waiting
 FROM sessions WHERE status IN ('ready', 'waiting', 'paused')"""
 """By sessions_by_status."""
+WORK = f"""WITH ready AS (
+    SELECT lane, {FREE} AS is_free,
+        extract(epoch FROM now() - greatest(updated_at, wake_at))::float AS age
+    FROM sessions WHERE status = 'ready' AND (wake_at IS NULL OR wake_at <= now())
+), work AS (
+    SELECT lane, count(*) FILTER (WHERE is_free) AS queued,
+        max(age) FILTER (WHERE is_free) AS age,
+        count(*) FILTER (WHERE age > %(stalled)s) AS stalled
+    FROM ready GROUP BY lane
+), workers AS (
+    SELECT lane, count(*) AS workers FROM processes
+    WHERE kind = 'worker' AND lease_until > now() GROUP BY lane
+)
+SELECT lane, coalesce(queued, 0) AS queued, coalesce(age, 0) AS age,
+    coalesce(stalled, 0) AS stalled, coalesce(workers, 0) AS workers
+FROM work FULL JOIN workers USING (lane)"""
+"""By sessions_ready: what is finished is not looked at."""
+CENSUS = "SELECT status, count(*) AS sessions FROM sessions GROUP BY status"
+"""From sessions_by_status alone, but from all of it: who asks looks at what it took."""
 LEADS = f"""SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
     AND (classid, objid, objsubid) = (0, {SCHEDULER_LOCK}, 1)
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+FORKS = "SELECT id::text FROM sessions WHERE parent = %(id)s ORDER BY created_at, id"
+ROW = "SELECT * FROM sessions WHERE id = %(id)s"
+EFFECTS = "SELECT * FROM effects WHERE session_id = %(id)s ORDER BY at, key"
 SEED = """INSERT INTO deployments
     (version, environment, status, started_at, completed_at, deployed_by)
 SELECT version, environment, status, now() - hours, now() - hours + interval '2 min', 'an example'
@@ -92,9 +116,29 @@ class PostgresReports:
         """
         return (await self._database.rows(STANDING, seconds=seconds))[0]
 
+    async def work(self, *, stalled: float) -> list[dict[str, Any]]:
+        """A row for each lane: sessions that wait for a worker, how long the first has done so,
+        those in which nothing has happened for so many seconds, and the workers that live.
+        """
+        return await self._database.rows(WORK, stalled=stalled)
+
+    async def census(self) -> dict[Status, int]:
+        """All sessions by status."""
+        rows = await self._database.rows(CENSUS)
+        return {row["status"]: row["sessions"] for row in rows}
+
     async def scheduler_leads(self) -> bool:
         """Whether any scheduler holds the lock of the one that acts."""
         return bool(await self._database.rows(LEADS))
+
+    async def forks(self, session_id: str) -> list[str]:
+        """The sessions that began with what was said in this one."""
+        return [row["id"] for row in await self._database.rows(FORKS, id=session_id)]
+
+    async def kept(self, session_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What is stored of a session beside its events: its row, and what its tools did."""
+        (row,) = await self._database.rows(ROW, id=session_id) or [{}]
+        return row, list(await self._database.rows(EFFECTS, id=session_id))
 
     async def seed_ledger(self) -> int:
         """How many lines an empty deployment ledger has been given."""

@@ -64,6 +64,8 @@ class Runtime:
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     random: Callable[[], float] = random.random
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    on_failure: Callable[[str], None] = lambda _: None
+    """Told the model of each try that failed."""
 
     async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer:
         until = self.clock() + self.seconds
@@ -94,6 +96,7 @@ class Runtime:
                 return await self._try(model, request, telling, seconds=until - self.clock())
             except ModelError as error:
                 log.warning("model failed", extra={"model": model.name, "error": str(error)})
+                self.on_failure(model.name)
                 wait = self._wait(error, tries)
                 if wait is None or self.clock() + wait >= until:
                     raise

@@ -2,10 +2,13 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -38,6 +41,9 @@ class Schema:
     def head(self) -> str:
         return self._scripts.get_current_head() or "0000"
 
+    def knows(self, revision: str) -> bool:
+        return revision in {step.revision for step in self._scripts.walk_revisions()}
+
     def current(self) -> str | None:
         """The revision that the database is at; None for an empty one."""
         with self._connected() as connection:
@@ -58,14 +64,32 @@ class Schema:
         """
         if self._is_newer(self.current()):
             return
+        with self._alone() as connection:
+            self._move(connection, "head")
+            connection.commit()
+
+    @contextmanager
+    def transaction(self) -> Iterator[tuple[psycopg.Connection[Any], Callable[[str], None]]]:
+        """A transaction, and what moves the schema in it: so that all happens, or nothing."""
+        with self._alone() as connection, connection.begin():
+            driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+            yield driver, partial(self._move, connection)
+
+    @contextmanager
+    def _alone(self) -> Iterator[sa.Connection]:
+        """A connection that is given time, while nobody else migrates."""
         with self._connected() as connection:
+            connection.execute(sa.text("SET statement_timeout = 0"))
+            connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
             connection.execute(sa.text(f"SET lock_timeout = '{TURN_SECONDS} s'"))
             connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
             connection.execute(sa.text(f"SET lock_timeout = '{LOCK_SECONDS} s'"))
             connection.commit()
-            self._config.attributes["connection"] = connection
-            command.upgrade(self._config, "head")
-            connection.commit()
+            yield connection
+
+    def _move(self, connection: sa.Connection, revision: str) -> None:
+        self._config.attributes["connection"] = connection
+        command.upgrade(self._config, revision)
 
     def sql(self) -> str:
         """The statements that `upgrade` would send now."""

@@ -16,12 +16,13 @@ from psycopg.types.json import Jsonb
 from ..agent.events import SCHEMA, AnyEvent, read
 from ..agent.history import Stored
 from ..agent.session import Status, Thread
-from ..ports import Summary
+from ..ports import Summary, Whose
 from .commits import Commit, write
 from .postgres import Postgres
 from .together import Together
 
 PORTION = 1_000
+MOST_OWNERS = 10_000
 FREE = "coalesce(lease_owner, 0) <> ALL (array(SELECT id FROM processes))"
 """A lease is worth as much as its process; the row of a dead one is deleted. No join, which a
 statement that had to wait for the row would not do again: so two would claim it."""
@@ -33,7 +34,7 @@ _THREAD = """SELECT s.id::text, s.seq, s.base, s.lane, s.status, s.lease_owner,
         ORDER BY e.seq) AS events
 FROM """
 _STORED = "SELECT seq, version, key, data::text FROM events"
-_SUMMARY = """SELECT id::text, agent, status, title, prompt, lane, tokens, cost, created_at,
+SUMMARY = """SELECT id::text, owner, agent, status, title, prompt, lane, tokens, cost, created_at,
     updated_at, metadata FROM sessions """
 CLAIM = f"""WITH s AS (
     UPDATE sessions s SET lease_owner = w.owner, attempts = attempts + 1, dispatches = 0
@@ -51,6 +52,9 @@ WHERE id IN (
             OR dispatched_at < now() - interval '5 s' * 2 ^ least(dispatches, 6))
     ORDER BY dispatched_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) RETURNING id::text, lane"""
+ORPHANS = """DELETE FROM effects f
+WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = f.session_id)"""
+"""What a tool did while its session was deleted. Reads all of both, which a night may cost."""
 
 
 class PostgresSessions:
@@ -58,6 +62,7 @@ class PostgresSessions:
         self._database = database
         self._commits = Together(partial(write, database))
         self._claims = Together(self._claim)
+        self._owners: dict[str, str] = {}
 
     async def start(
         self,
@@ -65,21 +70,25 @@ class PostgresSessions:
         events: Sequence[AnyEvent],
         *,
         metadata: dict[str, Any],
+        whose: Whose,
         parent: str | None = None,
     ) -> None:
         session, new = thread.session, Commit.of(thread, events)
         await self._database.rows(
             f"""WITH s AS (
-                INSERT INTO sessions (id, agent, prompt, title, metadata, parent, lane, schema,
-                    status, seq, base, wake_at, tokens, cost)
-                VALUES (%(id)s, %(agent)s, %(prompt)s, %(title)s, %(metadata)s, %(parent)s,
-                    %(lane)s, {SCHEMA}, %(status)s, %(count)s, %(base)s, %(wake_at)s, %(tokens)s,
-                    %(cost)s)
+                INSERT INTO sessions (id, owner, key_id, agent, prompt, title, metadata, parent,
+                    lane, schema, status, seq, base, wake_at, tokens, cost)
+                VALUES (%(id)s, %(owner)s, %(key_id)s, %(agent)s, %(prompt)s, %(title)s,
+                    %(metadata)s, %(parent)s, %(lane)s, {SCHEMA}, %(status)s, %(count)s, %(base)s,
+                    %(wake_at)s, %(tokens)s, %(cost)s)
+                ON CONFLICT DO NOTHING RETURNING id
             )
             INSERT INTO events (session_id, seq, version, data)
-            SELECT %(id)s, seq, version, data
-            FROM jsonb_to_recordset(%(events)s::text::jsonb)
+            SELECT s.id, seq, version, data
+            FROM s, jsonb_to_recordset(%(events)s::text::jsonb)
                 AS e(seq int, version int, data jsonb)""",
+            owner=whose.owner,
+            key_id=whose.key_id,
             agent=session.agent,
             prompt=session.prompt,
             metadata=Jsonb(metadata),
@@ -177,6 +186,16 @@ class PostgresSessions:
         rows = await self._database.rows(sql, id=session_id, key=key)
         return _stored(rows[0]) if rows else None
 
+    async def owner(self, session_id: str) -> str | None:
+        if owner := self._owners.get(session_id):
+            return owner
+        sql = "SELECT owner FROM sessions WHERE id = %(id)s"
+        for row in await self._database.rows(sql, id=session_id):
+            if len(self._owners) >= MOST_OWNERS:
+                self._owners.clear()
+            self._owners[session_id] = row["owner"]
+        return self._owners.get(session_id)
+
     async def events(self, session_id: str, *, after: int, limit: int) -> list[Stored]:
         sql = f"""{_STORED} WHERE session_id = %(id)s AND seq > %(after)s
             ORDER BY seq LIMIT %(limit)s"""
@@ -184,18 +203,20 @@ class PostgresSessions:
         return [_stored(row) for row in rows]
 
     async def summary(self, session_id: str) -> Summary | None:
-        rows = await self._database.rows(f"{_SUMMARY} WHERE id = %(id)s", id=session_id)
+        rows = await self._database.rows(f"{SUMMARY} WHERE id = %(id)s", id=session_id)
         return Summary(**rows[0]) if rows else None
 
     async def list(
         self,
         *,
+        owner: str | None,
         status: Status | None,
         agent: str | None,
         before: tuple[datetime, str] | None,
         limit: int,
     ) -> list[Summary]:
         wanted = {
+            "owner = %(owner)s": owner,
             "status = %(status)s": status,
             "agent = %(agent)s": agent,
             "(created_at, id) < (%(at)s, %(id)s)": before,
@@ -203,7 +224,8 @@ class PostgresSessions:
         where = " AND ".join(sql for sql, value in wanted.items() if value) or "true"
         at, session_id = before or (None, None)
         rows = await self._database.rows(
-            f"{_SUMMARY} WHERE {where} ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+            f"{SUMMARY} WHERE {where} ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+            owner=owner,
             status=status,
             agent=agent,
             at=at,
@@ -224,6 +246,7 @@ class PostgresSessions:
         forgotten = 0
         while gone := await self._delete(old, age=older_than, portion=PORTION):
             forgotten += gone
+        await self._database.rows(ORPHANS)
         return forgotten
 
     async def _delete(self, which: str, **values: object) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from ..errors import Unavailable
@@ -24,7 +25,7 @@ class Together(Generic[Item, Result]):
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if len(self._writers) < WRITERS:
-            self._writers.add(asyncio.create_task(self._work()))
+            self._writers.add(asyncio.create_task(self._work(), context=Context()))  # nobody's
         return await done
 
     async def _work(self) -> None:

@@ -12,7 +12,7 @@ from . import events as e
 from .definition import Agent
 from .own import ask_person, check_order, finish, outline, plan
 from .session import OpenCall, Thread
-from .tools import ERROR_LENGTH, Context, Permission, ToolError, brief, plain
+from .tools import ERROR_LENGTH, Context, Permission, Tool, ToolError, brief, plain
 
 log = logging.getLogger(__name__)
 Events = list[e.AnyEvent]
@@ -59,6 +59,9 @@ class Acts:
     async def run(self, thread: Thread) -> Events:
         """Every call that is free to run, at once; the intent to run each is stored already."""
         ready = [o for o in thread.session.open.values() if o.permission == "auto"]
+        permissions = [(o, self._permission(thread, o)) for o in ready]
+        if to_ask := [(o, wanted) for o, wanted in permissions if wanted != "auto"]:
+            return [self._request(o.call, wanted, o.reason) for o, wanted in to_ask]
         once = [o for o in ready if not self._may_repeat(o)]
         for open_ in once:
             if open_.started and open_.call.id not in self.begun:
@@ -106,11 +109,23 @@ class Acts:
         text = call.arguments["answer"]
         return [e.AgentAnswered(at=self.clock(), text=text, done=True, call_id=call.id)]
 
+    def _permission(self, thread: Thread, open_: OpenCall) -> Permission:
+        """What is needed still, whatever led to the call and whichever release let it pass."""
+        if thread.session.decided.get(open_.call.id) == "approved":
+            return "auto"
+        tool = self._tool(open_)
+        return tool.permission if tool else "auto"
+
     def _may_repeat(self, open_: OpenCall) -> bool:
+        tool = self._tool(open_)
+        return tool is None or tool.idempotent
+
+    def _tool(self, open_: OpenCall) -> Tool | None:
+        """None for one that is gone with a newer release: running it says so."""
         try:
-            return self.agent.tool(open_.call.tool).idempotent
-        except ToolError:  # gone with a newer release: running it says so
-            return True
+            return self.agent.tool(open_.call.tool)
+        except ToolError:
+            return None
 
     def _unknown(self, thread: Thread, call: e.Call) -> Events:
         error = "it began, and nobody knows what came of it"

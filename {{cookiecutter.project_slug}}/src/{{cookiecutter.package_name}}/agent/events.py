@@ -129,6 +129,9 @@ class SessionStarted(Event):
 class UserSpoke(Event):
     kind: Literal["user_spoke"] = "user_spoke"
     text: Text
+    by: Text = ""
+    trace: Text = ""
+    """A W3C traceparent: what comes of it is part of this trace, whoever does it."""
 
 
 class FactsFetched(Event):
@@ -150,6 +153,8 @@ class ModelAnswered(Event):
     model: Text
     usage: Usage = Usage()
     seconds: float = 0
+    cut: bool = False
+    """What it was shown did not fit: the longest texts were cut."""
 
 
 class ModelFailed(Event):

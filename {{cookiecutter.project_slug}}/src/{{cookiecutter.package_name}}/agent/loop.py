@@ -47,7 +47,7 @@ class Loop:
         return await self._think(thread, request, "think")
 
     async def _think(self, thread: Thread, request: Request, purpose: Purpose) -> Events:
-        session, began = thread.session, self.acts.clock()
+        session, began, whole = thread.session, self.acts.clock(), request
         request = fit(request, self.context_tokens)
         try:
             answer = await self.model.answer(
@@ -72,6 +72,7 @@ class Loop:
             model=answer.model,
             usage=answer.usage,
             seconds=seconds,
+            cut=request is not whole,
         )
         if purpose == "reflect":
             return [answered, e.Reflected(at=now, text=answer.text)]

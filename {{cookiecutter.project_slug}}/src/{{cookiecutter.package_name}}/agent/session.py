@@ -33,6 +33,7 @@ class Session(BaseModel):
     done: bool = False
     answered: bool = True
     seq: int = 0
+    speakers: tuple[str, ...] = ()
     spoke: int = 0
     """The place of the last thing that the user said,"""
     news: int = 0
@@ -58,6 +59,8 @@ class Session(BaseModel):
     """Time spent in models and tools; waiting for a person costs none."""
     more: e.Budget = e.Budget()
     """What people have added to the agent's own limits."""
+    trace: str = ""
+    """Of the last message."""
 
     @property
     def status(self) -> Status:
@@ -107,8 +110,14 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
             return {"agent": event.agent, "prompt": event.prompt}
         case e.UserSpoke():
             here = session.seq + 1
-            fresh = {"answered": False, "fetched": False, "planned": False, "done": False}
-            return fresh | {"spoke": here, "news": here, "steps": 0, "errors": 0}
+            known = event.by in session.speakers
+            return {
+                **dict.fromkeys(("answered", "fetched", "planned", "done"), False),
+                **dict.fromkeys(("spoke", "news"), here),
+                **dict.fromkeys(("steps", "errors"), 0),
+                "trace": event.trace,
+                "speakers": session.speakers if known else (*session.speakers, event.by),
+            }
         case e.FactsFetched():
             return {"fetched": True, "facts": event.facts}
         case e.ModelAnswered():

@@ -17,7 +17,7 @@ import typer
 from ..about import about
 from ..errors import AppError
 from ..settings import Settings
-from .commands import agents, chat, doctor, opened, sessions, upkeep
+from .commands import agents, backup, chat, doctor, keys, opened, sessions, upkeep
 
 cli = typer.Typer(
     help=f"{about().description}\n\n{__doc__.split(chr(10), 2)[2].strip()}",
@@ -28,6 +28,7 @@ cli = typer.Typer(
 config = typer.Typer(no_args_is_help=True)
 cli.add_typer(config, name="config", help="Look at the configuration, all of which is environment.")
 cli.add_typer(sessions.sessions, name="sessions", help="See what agents do; stop it, let it go on.")
+cli.add_typer(keys.keys, name="keys", help="See who may call the API; let in, keep out.")
 cli.add_typer(agents.agents, name="agents", help="See who answers here; begin one of your own.")
 cli.command(rich_help_panel="Conversations")(chat.chat)
 cli.command(rich_help_panel="Conversations")(sessions.approve)
@@ -36,6 +37,8 @@ cli.command()(doctor.doctor)
 cli.command()(upkeep.report)
 cli.command()(upkeep.seed)
 cli.command()(upkeep.cleanup)
+cli.command()(backup.backup)
+cli.command()(backup.restore)
 
 
 def main() -> None:

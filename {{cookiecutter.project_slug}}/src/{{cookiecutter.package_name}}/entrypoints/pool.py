@@ -15,6 +15,9 @@ from celery.app.trace import ExceptionInfo
 from celery.concurrency.base import BasePool
 from kombu.serialization import loads
 
+from ..telemetry.spans import HEADER
+from ..telemetry.traced import came_from
+
 Act = Callable[..., Coroutine[Any, Any, object]]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -34,7 +37,8 @@ def make_pool(acts: Mapping[str, Act], *, spawn: Spawn, finish: Callable[[], Non
         def on_apply(
             self, _: object, args: tuple[Any, ...], __: object, **told: Callable[..., object]
         ) -> None:
-            name, _id, _request, body, content_type, encoding = args
+            name, _id, headers, body, content_type, encoding = args
+            came_from.set(headers.get(HEADER, ""))  # what is spawned here inherits it
             _args, given, _embed = loads(  # type: ignore[no-untyped-call]
                 body, content_type, encoding, accept=["application/json"]
             )

@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from celery.schedules import crontab
 
 from ..about import about
-from ..adapters.reports import REPORT
-from ..bootstrap import App, running
+from ..adapters.reports import REPORT, PostgresReports
+from ..bootstrap import App, make_tracer, running
 from ..errors import Unavailable
 from ..settings import Settings
+from ..telemetry import standing
 from ..telemetry.logs import configure_logs
 from ..telemetry.metrics import Metrics
+from ..telemetry.notes import Notes
 from ..telemetry.probes import serve_probes
 from ..upkeep import CLEANUP
 
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 STUCK_SECONDS = 30.0
+STALLED_SECONDS = 600.0
 
 
 def now() -> datetime:
@@ -59,7 +62,11 @@ class Scheduler:
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         serve_probes(self._settings.metrics_port, metrics=self._metrics, health=self._health)
         log.info("scheduler started", extra={"jobs": list(JOBS)})
-        async with running(self._settings, "scheduler") as app:
+        tracer = make_tracer(self._settings, "scheduler")
+        notes = Notes(metrics=self._metrics, context_tokens=self._settings.context_tokens)
+        async with running(self._settings, "scheduler", witness=notes, tracer=tracer) as app:
+            notes.know(app.service.agents)
+            self._tell_standing(app.reports)
             while not self._stopping.is_set():
                 await self._wait(await self._tick(app))
         log.info("scheduler stopped")
@@ -68,7 +75,8 @@ class Scheduler:
         """One round of work where this scheduler leads; how long to wait for the next."""
         try:
             if await self._leads(app):
-                self._metrics.swept.inc(await app.upkeep.sweep())
+                with self._metrics.sweep_seconds.time():
+                    self._metrics.swept.inc(await app.upkeep.sweep())
                 await self._start_due(app)
         except Unavailable as error:
             if self._reached:
@@ -82,8 +90,20 @@ class Scheduler:
         self._ticked_at = now()
         return TICK_SECONDS if self._reached else RETRY_SECONDS
 
+    def _tell_standing(self, reports: PostgresReports) -> None:
+        """In /metrics, from the thread that serves it."""
+        loop = asyncio.get_running_loop()
+        quiet = max(STALLED_SECONDS, 2 * self._settings.model_timeout)
+        work = standing.on(loop, lambda: reports.work(stalled=quiet))
+        census = standing.on(loop, reports.census)
+        self._metrics.registry.register(standing.Standing(work, census))
+
     async def _leads(self, app: App) -> bool:
-        leads = await app.leader.leads()
+        try:
+            leads = await app.leader.leads()
+        except Unavailable:
+            self._metrics.leader.set(0)
+            raise
         self._metrics.leader.set(leads)
         if leads and not self._due:
             log.info("scheduler leads")

@@ -23,6 +23,7 @@ from ..bootstrap import embedded_database
 from ..errors import AppError
 from ..settings import Settings
 from .child import Child, healthy, say
+from .own_key import let_in
 
 LOCAL = Path(".local")
 STATE = LOCAL / "up.json"
@@ -59,11 +60,12 @@ class Supervisor:
             await self._start_database()
             if code := await self._migrate():
                 return code
-            await self._start(*self._processes())
+            call, _ = await asyncio.gather(let_in(self._settings), self._start(*self._processes()))
             if not self._stopping.is_set():
                 took = time.monotonic() - began
                 url = f"http://127.0.0.1:{self._settings.port}"
                 say("up", f"{about().name} is up after {took:.1f} s: {url}")
+                say("up", f"a session starts by: {call}")
                 say("up", "Ctrl-C stops it")
             await self._stopping.wait()
             say("up", "stopping")

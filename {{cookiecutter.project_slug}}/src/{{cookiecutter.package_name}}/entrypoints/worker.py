@@ -26,14 +26,16 @@ from celery.worker import state
 from ..about import about
 from ..adapters.processes import BEAT_SECONDS
 from ..adapters.reports import REPORT
-from ..bootstrap import App, engine, running, worker_celery
+from ..bootstrap import App, engine, make_tracer, running, worker_celery
 from ..engine import Engine
 from ..errors import Unavailable
 from ..service import ADVANCE
 from ..settings import Settings
-from ..telemetry.logs import configure_logs
+from ..telemetry.logs import configure_logs, session
 from ..telemetry.metrics import Metrics
+from ..telemetry.notes import Notes
 from ..telemetry.probes import serve_probes
+from ..telemetry.traced import trace_task
 from ..upkeep import CLEANUP
 from .pool import Act, make_pool
 
@@ -119,12 +121,13 @@ class Loop:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
-        self._metrics = metrics
+        self._notes = Notes(metrics=metrics, context_tokens=settings.context_tokens)
         self._loop = asyncio.new_event_loop()
         threads = min(settings.worker_concurrency + SPARE_THREADS, MOST_THREADS)
         self._loop.set_default_executor(ThreadPoolExecutor(threads, "tool"))
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
-        self._opened = running(settings, "worker")
+        tracer = make_tracer(settings, "worker")
+        self._opened = running(settings, "worker", witness=self._notes, tracer=tracer)
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._beaten_at = math.inf  # still to come
         self._beating = asyncio.Lock()
@@ -134,7 +137,8 @@ class Loop:
     def __enter__(self) -> "Loop":
         self._thread.start()
         self.app = self.run(self._opened.__aenter__())
-        self.engine = engine(self._settings, self.app, on_step=self._metrics.note_step)
+        self._notes.know(self.app.service.agents)
+        self.engine = engine(self._settings, self.app, witness=self._notes)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -242,6 +246,7 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
         async def run(**arguments: str) -> None:
             started = time.perf_counter()
             outcome = "failed"
+            session.set(arguments.get("session_id", ""))  # each task is a context of its own
             try:
                 await act(**arguments)
                 outcome = "done"
@@ -260,12 +265,14 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
                 metrics.tasks.labels(name, outcome).inc()
                 metrics.task_seconds.labels(name).observe(time.perf_counter() - started)
 
+        metrics.tasks.labels(name, "failed")  # zero, or the first would not count
         acts[name] = run
         app.task(_stand_in, name=name)
 
     task(ADVANCE, loop.engine.advance)
-    task(CLEANUP, loop.app.upkeep.cleanup)
-    task(REPORT, loop.app.reports.daily)
+    for name, act in {CLEANUP: loop.app.upkeep.cleanup, REPORT: loop.app.reports.daily}.items():
+        tracer = loop.app.tracer
+        task(name, trace_task(name, act, tracer) if tracer else act)
 
 
 def _stand_in(**_: str) -> None:

@@ -3,8 +3,10 @@
 import json
 import logging
 import sys
+import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -12,35 +14,82 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ..about import about
 from ..settings import Settings
+from .spans import current
 
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+log = logging.getLogger(__name__)
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+session: ContextVar[str] = ContextVar("session", default="")
+"""What the events of a request, of a task, and of all that they start are about."""
 
 # Libraries that say at INFO what we say ourselves, or say it to everyone at every step.
-QUIET = ("alembic", "celery", "httpx2", "kombu", "pgmq", "psycopg.pool", "uvicorn")
+QUIET = ("alembic", "celery", "httpx2", "kombu", "pgmq", "psycopg.pool", "urllib3", "uvicorn")
 
 
 def configure_logs(settings: Settings, process: str) -> None:
     """Every logger of this process, the libraries' too, writes one line an event to stdout."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(_add_context)
+    handlers: list[logging.Handler] = [Stream(sys.stdout)]
     constant = {
         "service": about().slug,
+        "version": about().version,
         "environment": settings.environment,
         "release": settings.release,
         "process": process,
     }
-    handler.setFormatter(Json(constant) if settings.log_format == "json" else Text())
-    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    handlers[0].setFormatter(Json(constant) if settings.log_format == "json" else Text())
+    if settings.sentry_dsn:
+        from .sentry import reporter
+
+        handlers.append(reporter(settings, process))
+    for handler in handlers:
+        handler.addFilter(_add_context)
+    logging.basicConfig(level=settings.log_level, handlers=handlers, force=True)
     logging.captureWarnings(capture=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)  # the worker has said it
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    _log_what_nobody_catches()
 
 
 def _add_context(record: logging.LogRecord) -> bool:
     if rid := request_id.get():
         record.request_id = rid
+    if (session_id := session.get()) and not hasattr(record, "session"):
+        record.session = session_id
+    if span := current.get():
+        record.trace_id, record.span_id = f"{span.trace_id:032x}", f"{span.id:016x}"
     return True
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "Exception in ASGI application" not in str(record.msg)  # the web process has said it
+
+
+def _log_what_nobody_catches() -> None:
+    """Python itself would write it to stderr, over many lines."""
+
+    def caught(
+        kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or not issubclass(kind, Exception):
+            sys.__excepthook__(kind, error or kind(), trace)
+            return
+        log.critical("process broke", exc_info=(kind, error, trace))
+
+    sys.excepthook = caught
+    threading.excepthook = lambda args: caught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: caught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class Stream(logging.StreamHandler[Any]):
+    """An event that can't be written is said to be so, in one line too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - so it is called
+        error = sys.exc_info()[1]
+        if record.name != __name__ and not isinstance(error, OSError):
+            where = f"{record.pathname}:{record.lineno}"
+            log.error("event not logged", extra={"where": where, "error": repr(error)})
 
 
 class Json(JsonFormatter):

@@ -3,7 +3,7 @@
 from threading import Event
 
 from {{ cookiecutter.package_name }}.agent.definition import Agent
-from {{ cookiecutter.package_name }}.agent.tools import tool
+from {{ cookiecutter.package_name }}.agent.tools import Context, tool
 from {{ cookiecutter.package_name }}.ledger import World
 
 
@@ -25,6 +25,14 @@ def hang(number: int) -> None:
     Event().wait(10**6 * number)
 
 
-def agent(_: World) -> Agent:
+def agent(world: World) -> Agent:
+    @tool
+    async def book(number: int, context: Context) -> int:
+        """Writes a line in the ledger."""
+        line = await world.ledger.record(
+            key=context.key, version=f"0.0.{number}", environment="staging"
+        )
+        return line.id
+
     prompts = {"v1": "You say what you hear."}
-    return Agent(name="echo", description="Echoes.", prompts=prompts, tools=(act, risk, hang))
+    return Agent(name="echo", description="Echoes.", prompts=prompts, tools=(act, risk, hang, book))

@@ -48,7 +48,7 @@ class Conversation:
         self._seen = (await self._service.thread(session_id)).seq
 
     async def say(self, text: str) -> None:
-        self._own.add(await self._service.say(self.id, text))
+        self._own.add(await self._service.say(self.id, text, by=BY))
 
     async def decide(
         self, request_id: str, *, approved: bool, comment: str = "", answer: str | None = None

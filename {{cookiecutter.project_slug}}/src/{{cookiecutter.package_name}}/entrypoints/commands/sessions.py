@@ -29,6 +29,7 @@ Reason = Annotated[str, typer.Option(help="Kept with the session.")]
 @sessions.command("list")
 def list_(
     *,
+    owner: Annotated[str | None, typer.Option(help="Only those of this owner's keys.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only those.")] = None,
     agent: Annotated[str | None, typer.Option(help="Only those of this agent.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
@@ -37,7 +38,7 @@ def list_(
     """List sessions, the newest first."""
 
     async def listed(app: "App") -> list[Summary]:
-        asked_for: dict[str, Any] = {"status": status, "agent": agent}
+        asked_for: dict[str, Any] = {"owner": owner, "status": status, "agent": agent}
         return await app.service.sessions.list(**asked_for, before=None, limit=limit + 1)
 
     found = run(listed)
@@ -123,15 +124,37 @@ def replay(session: SessionId) -> None:
 
 @sessions.command()
 def export(session: SessionId) -> None:
-    """Print all events of a session, one JSON object a line."""
+    """Print all that is stored of a session, one JSON object a line: row, events, effects."""
+
+    def tell(**said: object) -> None:
+        typer.echo(json_.dumps({"session": session} | said, ensure_ascii=False, default=str))
 
     async def told_all(app: "App") -> None:
+        await app.service.summary(session)
+        row, effects = await app.reports.kept(session)
+        tell(row=row)
         async for stored in events_of(app.service, session):
             event = stored.event.model_dump(mode="json")
-            row = {"session": session, "seq": stored.seq, "version": version(event["kind"])}
-            typer.echo(json_.dumps(row | {"key": stored.key, "event": event}, ensure_ascii=False))
+            tell(seq=stored.seq, version=version(event["kind"]), key=stored.key, event=event)
+        for effect in effects:
+            tell(effect=effect)
 
     run(told_all)
+
+
+@sessions.command()
+def delete(session: SessionId) -> None:
+    """Delete a session with its events and effects; forks of it are sessions of their own."""
+
+    async def deleted(app: "App") -> list[str]:
+        forks = await app.reports.forks(session)
+        await app.service.delete(session)
+        return forks
+
+    forks = run(deleted)
+    typer.echo(f"session {session} is deleted")
+    if forks:
+        typer.echo(f"what was said in it is also in its forks: {' '.join(forks)}", err=True)
 
 
 def approve(

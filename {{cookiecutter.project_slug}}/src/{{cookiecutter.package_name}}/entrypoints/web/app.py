@@ -6,27 +6,49 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from starlette.middleware.cors import CORSMiddleware
 
 from ...about import about
-from ...bootstrap import running
+from ...bootstrap import make_tracer, running
 from ...errors import AppError
+from ...ports import Allowances, Identity
 from ...service import Service
-from ...settings import Settings
+from ...settings import Settings, listed
 from ...telemetry.logs import configure_logs
 from ...telemetry.metrics import Metrics
+from ...telemetry.notes import Notes
 from ...upkeep import Upkeep
+from .callers import Authenticate, describe_keys
 from .chat import router as chat
-from .limits import BodyLimit
+from .guard import Guard
+from .hooks import router as hooks
 from .observe import Observe
 from .problems import answer_problems, describe_problems
 from .routes import router as probes
 from .stream import Stopping
+from .trace import Traced
 
 log = logging.getLogger(__name__)
+
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "Last-Event-ID",
+        "Prefer",
+    ],
+    "expose_headers": ["Location", "Preference-Applied", "Retry-After", "X-Request-ID"],
+}
+HEADER_BYTES = 16_384
+UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""By the framework: what is told of requests is told by us."""
 
 
 class State(TypedDict):
@@ -34,6 +56,8 @@ class State(TypedDict):
 
     service: Service
     upkeep: Upkeep
+    identity: Identity
+    allowances: Allowances
     stopping: Stopping
 
 
@@ -42,6 +66,10 @@ class Parts(Protocol):
 
     @property
     def upkeep(self) -> Upkeep: ...
+    @property
+    def identity(self) -> Identity: ...
+    @property
+    def allowances(self) -> Allowances: ...
 
 
 def create_app(
@@ -49,11 +77,21 @@ def create_app(
 ) -> FastAPI:
     """The application; a test may hand it other parts."""
 
+    metrics = Metrics(settings, "web")
+    notes = Notes(metrics=metrics, context_tokens=settings.context_tokens)
+    tracer = make_tracer(settings, "web")
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with parts or running(settings, "web") as opened:
+        async with parts or running(settings, "web", witness=notes, tracer=tracer) as opened:
             upkeep, service = opened.upkeep, opened.upkeep.service
-            yield {"service": service, "upkeep": upkeep, "stopping": Stopping(service.live)}
+            yield {
+                "service": service,
+                "upkeep": upkeep,
+                "identity": opened.identity,
+                "allowances": opened.allowances,
+                "stopping": Stopping(service.live),
+            }
 
     app = FastAPI(
         title=about().name,
@@ -61,14 +99,25 @@ def create_app(
         version=about().version,
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect would be built from whatever Host was sent
+        docs_url=None,  # its scripts come from elsewhere, with the rights of this origin
+        redoc_url=None,
+        telemetry=UNTOLD,
     )
-    app.state.metrics = metrics = Metrics(settings, "web")
+    app.state.metrics = metrics
     app.include_router(probes)
+    app.state.settings = settings
     app.include_router(chat)
-    app.add_middleware(BodyLimit)
+    app.include_router(hooks)
+    app.add_middleware(Authenticate)
+    if settings.cors_origins:
+        origins = listed(settings.cors_origins)
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **CORS)
+    app.add_middleware(Guard, hosts=listed(settings.allowed_hosts.lower()))
     app.add_middleware(Observe, metrics=metrics)
+    if tracer:
+        app.add_middleware(Traced, tracer=tracer)
     answer_problems(app)
-    describe_problems(app)
+    describe_problems(app, describe_keys)
     return app
 
 
@@ -89,6 +138,7 @@ def serve(settings: Settings) -> int:
         access_log=False,
         log_config=None,
         server_header=False,
+        h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
     server = Server(config)

@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -59,6 +60,14 @@ class Start(Body):
 
 class Say(Body):
     text: Text
+
+
+class Delivery(Start):
+    """What a webhook brings."""
+
+    text: Text
+    session_id: UUID | None = None
+    """In which session; without it, in a new one."""
 
 
 class Decide(Body):

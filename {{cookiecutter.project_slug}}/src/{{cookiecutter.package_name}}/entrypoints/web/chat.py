@@ -9,7 +9,9 @@ from pydantic import AfterValidator
 
 from ...agent.history import Stored
 from ...agent.session import Status
+from ...telemetry.logs import session
 from . import bodies, shapes, stream
+from .callers import Admin, Approver, Chatter, Spender
 from .prefer import PreferDep
 from .problems import responses
 from .routes import ServiceDep
@@ -17,16 +19,14 @@ from .routes import ServiceDep
 PREFIX = "/chat/sessions"
 LAST_PLACE = 2**31 - 1
 BODY = (400, 413, 422)
-router = APIRouter(prefix=PREFIX, tags=["chat"], responses=responses(500, 503))
+router = APIRouter(prefix=PREFIX, tags=["chat"], responses=responses(401, 403, 429, 500, 503))
 
 
-async def _session_id(session_id: UUID) -> str:
+async def _session_id(request: Request, session_id: UUID, service: ServiceDep) -> str:
+    """A session of the caller's own: another's is as good as none."""
+    session.set(str(session_id))  # until the request has ended
+    await service.check_owner(str(session_id), request.state.caller.owner)
     return str(session_id)
-
-
-async def _speaker() -> str:
-    """Who speaks, and so decides: everybody who can reach this door is the same."""
-    return "api"
 
 
 async def _stopping(request: Request) -> Callable[[], bool]:
@@ -37,7 +37,6 @@ async def _stopping(request: Request) -> Callable[[], bool]:
 
 
 SessionId = Annotated[str, Depends(_session_id)]
-Speaker = Annotated[str, Depends(_speaker)]
 StoppingDep = Annotated[Callable[[], bool], Depends(_stopping)]
 RequestId = Annotated[str, Path(max_length=64)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
@@ -49,17 +48,19 @@ Place = Annotated[int, Query(ge=0, le=LAST_PLACE)]
 
 @router.post("", status_code=201, responses=responses(404, *BODY))
 async def start(
-    service: ServiceDep, response: Response, body: bodies.Start | None = None
+    service: ServiceDep, caller: Spender, response: Response, body: bodies.Start | None = None
 ) -> shapes.Started:
     """Start a session with an agent."""
     body = body or bodies.Start()
-    session_id = await service.start(agent=body.agent, metadata=body.metadata)
+    session_id = await service.start(agent=body.agent, metadata=body.metadata, whose=caller.whose)
     return _started(session_id, response)
 
 
 @router.get("", responses=responses(422))
-async def sessions(
+async def sessions(  # noqa: PLR0913
+    *,
     service: ServiceDep,
+    caller: Chatter,
     status: Status | None = None,
     agent: AgentName = None,
     cursor: Cursor = None,
@@ -67,21 +68,23 @@ async def sessions(
 ) -> shapes.Sessions:
     """The sessions, newest first, page by page."""
     before = shapes.Cursor.read(cursor) if cursor else None
-    found = await service.sessions.list(status=status, agent=agent, before=before, limit=limit + 1)
+    found = await service.sessions.list(
+        owner=caller.owner, status=status, agent=agent, before=before, limit=limit + 1
+    )
     page = found[:limit]
     more = len(found) > limit
     return shapes.Sessions(sessions=page, next=shapes.Cursor.of(page[-1]) if more else None)
 
 
 @router.get("/{session_id}", responses=responses(404, 422))
-async def state(service: ServiceDep, session_id: SessionId) -> shapes.State:
+async def state(service: ServiceDep, _: Chatter, session_id: SessionId) -> shapes.State:
     """What is known of a session."""
     summary = await service.summary(session_id)
     return shapes.State.of(summary, await service.thread(session_id))
 
 
 @router.delete("/{session_id}", status_code=204, responses=responses(404, 422))
-async def delete(service: ServiceDep, session_id: SessionId) -> None:
+async def delete(service: ServiceDep, _: Admin, session_id: SessionId) -> None:
     """Delete a session with all that belongs to it."""
     await service.delete(session_id)
 
@@ -94,6 +97,7 @@ async def delete(service: ServiceDep, session_id: SessionId) -> None:
 async def say(  # noqa: PLR0913
     *,
     service: ServiceDep,
+    caller: Spender,
     stopping: StoppingDep,
     response: Response,
     session_id: SessionId,
@@ -102,7 +106,7 @@ async def say(  # noqa: PLR0913
     key: Key = None,
 ) -> shapes.Told:
     """Say something, and wait for what comes of it."""
-    seq = await service.say(session_id, body.text, key=key)
+    seq = await service.say(session_id, body.text, by=caller.name, key=key)
     reply = await service.reply(session_id, seq, seconds=prefer.seconds, stopping=stopping)
     if prefer.applied:
         response.headers["Preference-Applied"] = prefer.applied
@@ -113,7 +117,7 @@ async def say(  # noqa: PLR0913
 
 
 @router.get("/{session_id}/history", responses=responses(404, 422))
-async def history(service: ServiceDep, session_id: SessionId) -> shapes.History:
+async def history(service: ServiceDep, _: Chatter, session_id: SessionId) -> shapes.History:
     """What was said, and what came back: one entry an exchange, in order."""
     return shapes.History(history=await service.history(session_id))
 
@@ -126,6 +130,7 @@ async def history(service: ServiceDep, session_id: SessionId) -> shapes.History:
 async def events(  # noqa: PLR0913
     *,
     service: ServiceDep,
+    _: Chatter,
     stopping: StoppingDep,
     request: Request,
     session_id: SessionId,
@@ -147,49 +152,50 @@ async def decide(
     session_id: SessionId,
     request_id: RequestId,
     body: bodies.Decide,
-    by: Speaker,
+    caller: Approver,
 ) -> shapes.Standing:
     """Approve or deny what the agent wants to do, or answer what it asks."""
-    thread = await service.decide(session_id, request_id, by=by, **dict(body))
+    thread = await service.decide(session_id, request_id, by=caller.name, **dict(body))
     return shapes.Standing.of(thread)
 
 
 @router.post("/{session_id}/pause", responses=responses(404, 409, *BODY))
 async def pause(
-    service: ServiceDep, session_id: SessionId, by: Speaker, body: bodies.Reason | None = None
+    service: ServiceDep, session_id: SessionId, caller: Chatter, body: bodies.Reason | None = None
 ) -> shapes.Standing:
     """Pause a session: what is being done is finished, nothing more is begun."""
     reason = body.reason if body else ""
-    return shapes.Standing.of(await service.pause(session_id, by=by, reason=reason))
+    return shapes.Standing.of(await service.pause(session_id, by=caller.name, reason=reason))
 
 
 @router.post("/{session_id}/resume", responses=responses(404, 409, *BODY))
 async def resume(
-    service: ServiceDep, session_id: SessionId, by: Speaker, body: bodies.Resume | None = None
+    service: ServiceDep, session_id: SessionId, caller: Chatter, body: bodies.Resume | None = None
 ) -> shapes.Standing:
     """Resume a paused session, with a bigger budget where that is spent."""
     more = (body or bodies.Resume()).budget
-    return shapes.Standing.of(await service.resume(session_id, by=by, more=more))
+    return shapes.Standing.of(await service.resume(session_id, by=caller.name, more=more))
 
 
 @router.post("/{session_id}/cancel", responses=responses(404, *BODY))
 async def cancel(
-    service: ServiceDep, session_id: SessionId, by: Speaker, body: bodies.Reason | None = None
+    service: ServiceDep, session_id: SessionId, caller: Chatter, body: bodies.Reason | None = None
 ) -> shapes.Standing:
     """End a session for good."""
     reason = body.reason if body else ""
-    return shapes.Standing.of(await service.cancel(session_id, by=by, reason=reason))
+    return shapes.Standing.of(await service.cancel(session_id, by=caller.name, reason=reason))
 
 
 @router.post("/{session_id}/fork", status_code=201, responses=responses(404, 422))
 async def fork(
     service: ServiceDep,
+    caller: Spender,
     response: Response,
     session_id: SessionId,
     at: Annotated[int | None, Query(ge=1, le=LAST_PLACE)] = None,
 ) -> shapes.Started:
     """Start a session with the events of this one, up to there."""
-    return _started(await service.fork(session_id, at=at), response)
+    return _started(await service.fork(session_id, at=at, key_id=caller.key_id), response)
 
 
 def _started(session_id: str, response: Response) -> shapes.Started:

@@ -8,7 +8,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...telemetry.logs import request_id
+from ...telemetry.logs import request_id, session
 from ...telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Observe:
             scope = {**scope, "method": "GET", "is_head": True}
         given = Headers(scope=scope).get("x-request-id", "")
         rid = given if ACCEPTED_ID.fullmatch(given) else uuid4().hex
-        token = request_id.set(rid)
+        token, none = request_id.set(rid), session.set("")
         status = 500
 
         async def send_noted(message: Message) -> None:
@@ -48,9 +48,13 @@ class Observe:
 
         try:
             await self.app(scope, receive, send_noted)
+        except Exception:  # here it is known whose it is; what the server says of it is left out
+            log.exception("request failed")
+            raise
         finally:
             self._note(scope, method, status, time.perf_counter() - started)
             request_id.reset(token)
+            session.reset(none)
 
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         path = scope["path"][:PATH_LENGTH]

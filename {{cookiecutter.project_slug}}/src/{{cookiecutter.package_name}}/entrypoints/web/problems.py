@@ -1,6 +1,8 @@
 """Every error is a problem document (RFC 9457): what is wrong, with what, and what to do."""
 
+from collections.abc import Callable
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -30,7 +32,7 @@ class Problem(BaseModel):
     faults: list[Fault] = []
 
 
-def describe_problems(app: FastAPI) -> None:
+def describe_problems(app: FastAPI, *also: Callable[[dict[str, Any]], None]) -> None:
     """Adds the problem document to the OpenAPI description, which knows of our routes alone."""
     generate = app.openapi
 
@@ -38,6 +40,8 @@ def describe_problems(app: FastAPI) -> None:
         document = generate()
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
+        for describe in also:
+            describe(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -57,7 +61,7 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(AppError)
     async def _(_: Request, error: AppError) -> JSONResponse:
-        return problem(error.status, str(error), title=error.title)
+        return answer(error)
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
@@ -73,8 +77,16 @@ def answer_problems(app: FastAPI) -> None:
         )
 
     @app.exception_handler(Exception)
-    async def _(_: Request, error: Exception) -> JSONResponse:  # the server logs it, once
+    async def _(_: Request, error: Exception) -> JSONResponse:  # it was logged on its way
         return problem(500, "the fault is ours and has been logged")
+
+
+def answer(error: AppError) -> JSONResponse:
+    """The error as it is told; with the headers that its status wants."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(ceil(error.retry_after))
+    return problem(error.status, str(error), title=error.title, headers=headers)
 
 
 def _where(loc: tuple[str | int, ...]) -> str:

@@ -37,10 +37,22 @@ class Health(BaseModel):
     timestamp: datetime
 
 
+class Living(BaseModel):
+    """A process of the service that holds work, or leads."""
+
+    kind: str
+    name: str
+    release: str
+    lane: str
+    started_at: datetime
+
+
 class Readiness(BaseModel):
     status: Literal["ready", "not ready"]
     services: dict[str, str]
     """Each backing service by name: `ok`, or what is wrong with it."""
+    processes: list[Living] | None = None
+    """Who lives, where that was asked for and can be known."""
 
 
 @router.get("/health", tags=["probes"])
@@ -49,14 +61,26 @@ async def health() -> Health:
     return Health.model_validate(about().health())
 
 
-@router.get("/ready", tags=["probes"], responses={503: {"model": Readiness}})
-async def ready(upkeep: UpkeepDep, response: Response) -> Readiness:
-    """Able to serve: database and broker were asked just now and answered in time."""
+@router.get(
+    "/ready",
+    tags=["probes"],
+    responses=responses(422) | {503: {"model": Readiness}},
+    response_model_exclude_none=True,
+)
+async def ready(upkeep: UpkeepDep, response: Response, *, full: bool = False) -> Readiness:
+    """Able to serve: database and broker were asked just now and answered in time.
+
+    With `full`, which no proxy should let pass from outside, also which processes live.
+    """
     faults = await upkeep.faults()
     failing = any(faults.values())
     response.status_code = 503 if failing else 200
     services = {name: fault or "ok" for name, fault in faults.items()}
-    return Readiness(status="not ready" if failing else "ready", services=services)
+    status: Literal["ready", "not ready"] = "not ready" if failing else "ready"
+    if not full or failing:
+        return Readiness(status=status, services=services)
+    alive = [Living.model_validate(known) for known in await upkeep.processes.alive()]
+    return Readiness(status=status, services=services, processes=alive)
 
 
 @router.get(

@@ -12,6 +12,8 @@ def upgrade() -> None:
     op.execute("""
         CREATE TABLE sessions (
             id uuid PRIMARY KEY,
+            owner text NOT NULL DEFAULT 'default',
+            key_id bigint,
             agent text NOT NULL,
             prompt text NOT NULL,
             title text NOT NULL DEFAULT '',
@@ -29,6 +31,9 @@ def upgrade() -> None:
             wake_at timestamptz,
             tokens bigint NOT NULL DEFAULT 0,
             cost numeric NOT NULL DEFAULT 0,
+            day date NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')::date,
+            day_tokens bigint NOT NULL DEFAULT 0,
+            day_cost numeric NOT NULL DEFAULT 0,
             created_at timestamptz NOT NULL DEFAULT now(),
             updated_at timestamptz NOT NULL DEFAULT now()
         ) WITH (fillfactor = 70);
@@ -37,6 +42,11 @@ def upgrade() -> None:
         CREATE INDEX sessions_newest ON sessions (created_at DESC, id DESC);
         CREATE INDEX sessions_by_status ON sessions (status, created_at DESC, id DESC);
         CREATE INDEX sessions_by_agent ON sessions (agent, created_at DESC, id DESC);
+        CREATE INDEX sessions_by_parent ON sessions (parent) WHERE parent IS NOT NULL;
+        CREATE INDEX sessions_of_owner ON sessions (owner, created_at DESC, id DESC);
+        CREATE INDEX sessions_of_owner_by_status
+            ON sessions (owner, status, created_at DESC, id DESC);
+        CREATE INDEX sessions_of_key ON sessions (key_id, day);
 
         CREATE TABLE events (
             session_id uuid NOT NULL,

@@ -1,0 +1,80 @@
+"""`backup` and `restore`: all that the service knows, in one file (factor XII)."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Annotated, BinaryIO, cast
+
+import typer
+
+from ...errors import AppError
+from ...settings import Settings
+
+STREAM = "-"
+
+
+def backup(
+    file: Annotated[str, typer.Argument(help="Written anew; `-` is the standard output.")],
+) -> None:
+    """Write all sessions, effects and other rows, as they are at one moment, while all goes on."""
+    from ...bootstrap import archive
+
+    settings = Settings.load()
+    with _written(file) as out:
+        counts = archive(settings).backup(out)
+    typer.echo(f"{file} has {_words(counts)}", err=True)
+
+
+def restore(
+    file: Annotated[str, typer.Argument(help="What `backup` wrote; `-` is the standard input.")],
+) -> None:
+    """Load a backup, of this release or an older one, into an empty database: all or nothing."""
+    from ...bootstrap import archive, schema
+
+    settings = Settings.load()
+    with _read(file) as source:
+        counts = archive(settings).restore(source, schema(settings))
+    typer.echo(f"restored {_words(counts)}", err=True)
+
+
+@contextmanager
+def _written(file: str) -> Iterator[BinaryIO]:
+    """One that nobody else may read, and that is there only once it is whole."""
+    if file == STREAM and sys.stdout.isatty():
+        raise typer.BadParameter("a backup is no text for a terminal: name a file, or `| …`")
+    with ExitStack() as failing:
+        try:
+            if file == STREAM:
+                yield sys.stdout.buffer
+                return
+            place = Path(file)
+            with NamedTemporaryFile(
+                dir=place.parent, prefix=f".{place.name}.", delete=False
+            ) as new:
+                failing.callback(Path(new.name).unlink)
+                yield cast("BinaryIO", new)
+                new.flush()
+                os.fsync(new.fileno())
+            Path(new.name).replace(place)
+            failing.pop_all()
+        except OSError as error:
+            raise AppError(f"{file} can't be written: {error.strerror}") from error
+
+
+@contextmanager
+def _read(file: str) -> Iterator[BinaryIO]:
+    if file == STREAM:
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(file).open("rb") as source:
+            yield source
+    except OSError as error:
+        raise AppError(f"{file} can't be read: {error.strerror}") from error
+
+
+def _words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))

@@ -1,0 +1,85 @@
+"""Who asks: a key, its owner and its scopes; and whether it has an allowance left.
+
+Pure ASGI, before anything of the request is read: what is not public needs a key, also a path that
+nobody has thought of yet.
+"""
+
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...errors import AppError, Forbidden, Unauthorized
+from ...ports import Caller
+from ...ports import Scope as Right
+from .hooks import PREFIX as SIGNED
+from .problems import answer
+
+PUBLIC = {"/health", "/ready", "/metrics", "/openapi.json"}
+SCHEME = {"type": "http", "scheme": "bearer", "description": "`keys create` makes a key."}
+
+
+class Authenticate:
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _is_public(scope["path"]):
+            try:
+                scope["state"]["caller"] = await _caller(scope)
+            except AppError as error:
+                await answer(error)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _is_public(path: str) -> bool:
+    return path in PUBLIC or path.startswith(f"{SIGNED}/")
+
+
+async def _caller(scope: Scope) -> Caller:
+    """Whose key came with the request, which is counted."""
+    kind, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        raise Unauthorized("there is none: send `Authorization: Bearer KEY`")
+    caller: Caller | None = await scope["state"]["identity"].who(key.strip())
+    if caller is None:
+        raise Unauthorized("it is unknown, revoked or expired: send one that is in use")
+    await scope["state"]["allowances"].take_request(caller)
+    return caller
+
+
+class Needs:
+    """A dependency that lets nobody pass but a key with this scope."""
+
+    def __init__(self, right: Right) -> None:
+        self.right = right
+
+    async def __call__(self, request: Request) -> Caller:
+        caller = cast("Caller", request.state.caller)
+        if self.right not in caller.scopes:
+            raise Forbidden(f"key {caller.name} lacks the scope `{self.right}`")
+        return caller
+
+
+Chatter = Annotated[Caller, Depends(Needs("chat"))]
+Approver = Annotated[Caller, Depends(Needs("approve"))]
+Admin = Annotated[Caller, Depends(Needs("admin"))]
+
+
+async def _spender(request: Request, caller: Chatter) -> Caller:
+    await request.state.allowances.take_message(caller)
+    return caller
+
+
+Spender = Annotated[Caller, Depends(_spender)]
+"""Who gives agents work, which costs."""
+
+
+def describe_keys(document: dict[str, Any]) -> None:
+    """Adds to the OpenAPI document what needs a key."""
+    document["components"]["securitySchemes"] = {"key": SCHEME}
+    for path, methods in document["paths"].items():
+        for route in methods.values():
+            route["security"] = [] if _is_public(path) else [{"key": []}]

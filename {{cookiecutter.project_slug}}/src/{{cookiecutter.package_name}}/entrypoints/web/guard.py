@@ -1,0 +1,84 @@
+"""What holds for every answer and every request, whatever its route."""
+
+import asyncio
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .observe import PROBES
+from .problems import problem
+
+BODY_BYTES = 2_000_000
+BODY_SECONDS = 30.0
+"""A body has to be here by then: who sends a byte now and then would keep a connection for ever."""
+HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=63072000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+CACHE = {"cache-control": "no-store"}
+
+
+class Guard:
+    """Pure ASGI: headers on every answer, hosts that we know, bodies that end."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in (HEADERS | CACHE).items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if not self._is_known(scope):
+            refused = problem(400, "this host is not served here (ALLOWED_HOSTS)")
+            await refused(scope, receive, send_guarded)
+            return
+        await self.app(scope, Body(receive), send_guarded)
+
+    def _is_known(self, scope: Scope) -> bool:
+        if "*" in self.hosts or scope["path"] in PROBES:  # those are asked by an address
+            return True
+        host = Headers(scope=scope).get("host", "").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        return any(
+            name == known or (known.startswith("*.") and name.endswith(known[1:]))
+            for known in self.hosts
+        )
+
+
+class Body:
+    """Counts what really comes, whatever the headers say."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._until = asyncio.get_running_loop().time() + BODY_SECONDS
+        self._size = 0
+        self._is_over = False
+
+    async def __call__(self) -> Message:
+        if self._is_over:  # what comes now is the client's goodbye, which may take its time
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, f"a body has to come within {BODY_SECONDS:g} s") from None
+        self._size += len(message.get("body", b""))
+        self._is_over = not message.get("more_body", False)
+        if self._size > BODY_BYTES:
+            raise HTTPException(413, f"a body has at most {BODY_BYTES} bytes")
+        return message

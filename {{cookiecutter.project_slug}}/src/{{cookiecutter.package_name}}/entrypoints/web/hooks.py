@@ -1,0 +1,76 @@
+"""Messages of other programs, signed instead of keyed: each sender of WEBHOOKS has its secret."""
+
+import logging
+import time
+from typing import Annotated
+from uuid import UUID, uuid5
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from ...service import OPERATOR
+from ...signatures import NotSigned, secrets_of, verify
+from . import bodies, shapes
+from .problems import responses
+from .routes import ServiceDep
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/hooks"
+SENT = UUID("6f0f52f8-3a0e-4b1c-9c53-1f6a3f0a7d4e")
+"""A repeat of a delivery makes the same session id of it, and so no second session."""
+router = APIRouter(prefix=PREFIX, tags=["webhooks"], responses=responses(401, 500, 503))
+
+Sender = Annotated[str, Path(max_length=64)]
+Signature = Annotated[
+    str | None, Header(alias="Webhook-Signature", description="t=SECOND,v1=HMAC-SHA256 of t.body")
+]
+
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": bodies.Delivery.model_json_schema()}},
+    }
+}
+
+
+@router.post(
+    "/{sender}", status_code=202, responses=responses(404, 409, 413, 422), openapi_extra=BODY
+)
+async def receive(
+    service: ServiceDep,
+    request: Request,
+    response: Response,
+    sender: Sender,
+    signature: Signature = None,
+) -> shapes.Started:
+    """Say something in a session, or start one with it; a repeat of a delivery does nothing."""
+    delivery, known = await _delivered(request, sender, signature)
+    session_id = str(delivery.session_id or uuid5(SENT, known))
+    if delivery.session_id:
+        await service.check_owner(session_id, OPERATOR.owner)
+    else:
+        await service.start(agent=delivery.agent, metadata=delivery.metadata, session_id=session_id)
+    await service.say(session_id, delivery.text, by=f"hook:{sender}", key=known)
+    response.headers["Location"] = f"/chat/sessions/{session_id}"
+    return shapes.Started(session_id=session_id)
+
+
+async def _delivered(
+    request: Request, sender: str, signature: str | None
+) -> tuple[bodies.Delivery, str]:
+    """What was sent and the signature that holds, before which nothing of it is looked at."""
+    body = await request.body()
+    secrets = secrets_of(sender, request.app.state.settings)
+    try:
+        known = verify(signature, body, secrets, now=time.time())
+    except NotSigned as refused:
+        log.warning("webhook refused", extra={"sender": sender, "reason": refused.reason})
+        raise
+    try:
+        return bodies.Delivery.model_validate_json(body), known
+    except ValidationError as error:
+        faults = [fault | {"loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from None

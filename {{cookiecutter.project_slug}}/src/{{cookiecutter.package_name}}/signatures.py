@@ -1,0 +1,75 @@
+"""Messages between services, signed: nobody without a key can make one, nor send an old one again.
+
+The header is `t=1767323045,v1=…`: the second of signing, and HMAC-SHA256 of `t.body` in hex. While
+a key is rotated there is a v1 for each, and the receiver takes any of its own.
+"""
+
+import hmac
+import re
+from collections.abc import Iterable
+
+from .errors import AppError
+from .settings import Settings, listed
+
+HEADER = re.compile(r"t=([0-9]{1,12})((?:,v1=[0-9a-f]{64}){1,8})")
+WINDOW_SECONDS = 300
+
+
+class NotSigned(AppError):
+    """Outside all refusals look alike; the reason is for the log."""
+
+    status = 401
+    title = "Not signed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the signature is missing, wrong or too old: sign anew with a valid key")
+        self.reason = reason
+
+
+def secrets_of(sender: str, settings: Settings) -> Iterable[str]:
+    """The sender's secret, and those that former SECRET_KEYs gave it; none to a stranger."""
+    if sender not in listed(settings.webhooks):
+        return
+    former = settings.secret_key_fallbacks
+    for key in (
+        settings.secret_key.get_secret_value(),
+        *listed(former.get_secret_value() if former else ""),
+    ):
+        yield hmac.digest(key.encode(), f"webhook:{sender}".encode(), "sha256").hex()
+
+
+def sign(body: bytes, keys: Iterable[str], *, at: float) -> str:
+    """The header for a body, signed with each key at this time."""
+    second = str(int(at))
+    return f"t={second}" + "".join(f",v1={_digest(second, body, key)}" for key in keys)
+
+
+def verify(
+    header: str | None,
+    body: bytes,
+    keys: Iterable[str],
+    *,
+    now: float,
+    window: float = WINDOW_SECONDS,
+) -> str:
+    """The signature that holds, the same for every repeat of a message: store it as its key.
+
+    The window keeps out what is old; within it only that key keeps out what came before.
+    """
+    if not (found := HEADER.fullmatch(header or "")):
+        raise NotSigned("the header is none of ours" if header else "there is no signature")
+    second, given = found[1], found[2].removeprefix(",v1=").split(",v1=")
+    expected = [_digest(second, body, key) for key in keys if key]
+    # All are compared, in constant time: how long it takes tells nothing.
+    matching = [e for e in expected for g in given if hmac.compare_digest(e, g)]
+    if not expected:
+        raise NotSigned("no key is set to verify it with")
+    if not matching:
+        raise NotSigned("no key of ours makes this signature")
+    if abs(now - int(second)) > window:
+        raise NotSigned(f"it was signed {now - int(second):+.0f} s ago, {window:g} are allowed")
+    return matching[0]
+
+
+def _digest(second: str, body: bytes, key: str) -> str:
+    return hmac.digest(key.encode(), f"{second}.".encode() + body, "sha256").hex()

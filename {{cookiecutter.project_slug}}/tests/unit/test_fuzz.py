@@ -1,0 +1,79 @@
+"""What `make fuzz` makes of a report of schemathesis, and of the service's own count."""
+
+import json
+from random import Random
+
+from tools.fuzz.api import broken, read
+from tools.fuzz.headers import USUAL, Outcome, Route, holds, mutated
+
+FAILURE = {"operation": "GET /x", "title": "Server error", "message": "500\n  Internal"}
+SCENARIO = {
+    "recorder": {
+        "label": "GET /x",
+        "interactions": {"a": {}, "b": {}},
+        "checks": {
+            "a": [{"name": "not_a_server_error", "status": "success"}],
+            "b": [{"name": "x", "status": "failure", "failure_info": {"failure": FAILURE}}],
+        },
+    }
+}
+
+
+def test_cases_and_faults_of_a_report_are_counted_by_route() -> None:
+    outcome = Outcome()
+    nothing_sent = {"ScenarioFinished": {"recorder": {"label": "GET /y"}}}
+    error = {"NonFatalError": {"label": "GET /z", "value": {"message": "timed out"}}}
+    lines = [{"Initialize": {}}, {"ScenarioFinished": SCENARIO}, nothing_sent, error]
+    read([json.dumps(line) for line in lines], into=outcome)
+    assert outcome.cases == 2
+    assert +outcome.routes == {"GET /x": 2}
+    assert sorted(outcome.faults) == [
+        "GET /x: Server error: 500 Internal",
+        "GET /z: {'message': 'timed out'}",
+    ]
+
+
+def test_the_service_counts_what_broke_too() -> None:
+    counted = 'http_requests_total{method="GET",route="/x",status="%s"} %s\n'
+    assert broken(counted % (200, "7.0") + counted % (404, "1.0")) == 0
+    ready = counted.replace("/x", "/ready")
+    assert broken(ready % (503, "4.0") + ready % (500, "1.0")) == 1
+    assert broken(counted % (500, "2.0") + counted % (200, "7.0") + counted % (503, "1.0")) == 3
+
+
+def test_an_answer_is_held_to_its_description() -> None:
+    route = Route("GET", "/x", {"200": {"application/json"}, "204": set(), "500": {"a/b"}})
+    assert not route.fault(200, "application/json; charset=utf-8")
+    assert not route.fault(204, "")
+    assert (
+        route.fault(200, "text/html") == "GET /x answers 200 as text/html, not ['application/json']"
+    )
+    assert "as nothing" in route.fault(200, "")
+    assert "not documented" in route.fault(201, "application/json")
+    assert "answers 500" in route.fault(500, "a/b")
+
+
+def test_a_key_that_is_none_opens_no_route_that_wants_one() -> None:
+    route = Route("GET", "/x", {"200": {"a/b"}, "401": {"a/b"}})
+    assert "to a key that is none" in route.fault(200, "a/b", is_known=False)
+    assert not route.fault(200, "a/b", is_known=True)
+    assert not route.fault(401, "a/b", is_known=False)
+    key = b"Bearer x"
+    assert holds([(b"authorization", key + b" "), (b"host", b"y")], "Bearer x")
+    for given in (b"Bearer y", b"Bearer", b"x", b"Bearer x, Bearer x"):
+        assert not holds([(b"authorization", given)], "Bearer x")
+    assert not holds([(b"authorization", key), (b"authorization", b"Bearer y")], "Bearer x")
+    assert not holds([(b"authorization", b"")], "")
+
+
+def test_where_there_is_a_key_most_headers_come_with_it_as_it_is() -> None:
+    random = Random(1)
+    known = [holds(mutated(random, authorization="Bearer x"), "Bearer x") for _ in range(500)]
+    assert 300 < sum(known) < 480
+
+
+def test_the_same_seed_gives_the_same_headers_and_the_most_are_changed() -> None:
+    one, two = ([mutated(random) for _ in range(200)] for random in (Random(1), Random(1)))
+    assert one == two
+    usual = {(name.lower().encode(), value.encode()) for name, value in USUAL.items()}
+    assert sum(not set(pairs) <= usual for pairs in one) > 190

@@ -1,0 +1,125 @@
+"""Webhooks: what is signed by a sender of ours comes in, once, and nothing else does."""
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
+from {{ cookiecutter.package_name }}.service import Service
+from {{ cookiecutter.package_name }}.settings import Settings
+from {{ cookiecutter.package_name }}.signatures import secrets_of, sign
+
+from ..conftest import SECRET
+from ..fakes import FakeLive, FakeParts, FakeQueue, FakeSessions, upkeep_of
+from .core import make_agent
+
+FORMER = SECRET[::-1].replace(",", "")
+MUTATIONS = 100
+
+
+class Hooks:
+    def __init__(self, http: TestClient, settings: Settings, sessions: FakeSessions) -> None:
+        self.http, self.settings, self.sessions = http, settings, sessions
+
+    def sign(self, body: bytes, *, ago: float = 0, key: int = 0) -> str:
+        secret = list(secrets_of("ops", self.settings))[key]
+        return sign(body, [secret], at=time.time() - ago)
+
+    def send(self, body: bytes, signature: str | None, sender: str = "ops") -> httpx2.Response:
+        headers = {} if signature is None else {"Webhook-Signature": signature}
+        return self.http.post(f"/hooks/{sender}", content=body, headers=headers)
+
+
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
+    environment = {"DATABASE_URL": "postgresql://db/app", "SECRET_KEY": SECRET}
+    environment |= {"WEBHOOKS": "ops, ci", "SECRET_KEY_FALLBACKS": FORMER}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    sessions, settings, parts = FakeSessions(), Settings.load(), FakeParts()
+    parts.upkeep = upkeep_of(
+        Service(
+            sessions=sessions,
+            queue=FakeQueue(),
+            live=FakeLive(),
+            agents={"a": make_agent()},
+            clock=lambda: datetime.now(UTC),
+        )
+    )
+    with TestClient(create_app(settings, parts=parts)) as http:
+        yield Hooks(http, settings, sessions)
+
+
+def body(**given: Any) -> bytes:
+    return json.dumps({"text": "hello"} | given).encode()
+
+
+def test_a_delivery_starts_a_session_and_its_repeat_does_nothing(hooks: Hooks) -> None:
+    signature = hooks.sign(body())
+    first, again = (hooks.send(body(), signature) for _ in range(2))
+    assert first.status_code == again.status_code == 202, first.text
+    assert first.json() == again.json()
+    session = first.json()["session_id"]
+    assert first.headers["location"] == f"/chat/sessions/{session}"
+    assert list(hooks.sessions.stored) == [session]
+    said = hooks.sessions.stored[session][-1].event
+    assert (said.kind, getattr(said, "by", "")) == ("user_spoke", "hook:ops")
+    more = body(session_id=session)
+    assert hooks.send(more, hooks.sign(more)).json() == {"session_id": session}
+    assert len(hooks.sessions.stored[session]) == 3
+
+
+@pytest.mark.parametrize(
+    ("signature", "sender"),
+    [
+        (lambda h: None, "ops"),
+        (lambda h: "", "ops"),
+        (lambda h: h.sign(body(), ago=301), "ops"),
+        (lambda h: h.sign(body(), ago=-310), "ops"),
+        (lambda h: h.sign(b"{}"), "ops"),
+        (lambda h: h.sign(body()), "ci"),
+        (lambda h: h.sign(body()), "stranger"),
+    ],
+)
+def test_what_is_not_signed_for_this_door_now_is_refused_without_a_reason(
+    hooks: Hooks, signature: Any, sender: str
+) -> None:
+    refused = hooks.send(body(), signature(hooks), sender)
+    assert (refused.status_code, refused.json()["title"]) == (401, "Not signed")
+    assert "wrong or too old" in refused.json()["detail"]
+    assert not hooks.sessions.stored
+
+
+def test_what_a_former_secret_key_signed_is_still_taken(hooks: Hooks) -> None:
+    assert hooks.send(body(), hooks.sign(body(), key=1)).status_code == 202
+
+
+def test_nothing_of_a_delivery_is_looked_at_before_its_signature(hooks: Hooks) -> None:
+    broken = b'{"text": '
+    assert hooks.send(broken, None).status_code == 401
+    told = hooks.send(broken, hooks.sign(broken))
+    assert told.status_code == 422
+    blank = body(text=" ", unknown=1)
+    faults = hooks.send(blank, hooks.sign(blank)).json()["faults"]
+    assert [fault["where"] for fault in faults] == ["body.text", "body.unknown"]
+
+
+def test_no_mutation_of_a_signed_delivery_is_taken(hooks: Hooks) -> None:
+    given = random.Random(7)
+    whole = body()
+    for _ in range(MUTATIONS):
+        sent, text = bytearray(whole), bytearray(hooks.sign(whole).encode())
+        original = bytes(sent), bytes(text)
+        for target in given.sample([text, sent], given.randint(1, 2)):
+            for _ in range(given.randint(1, 3)):
+                target[given.randrange(len(target))] = given.randrange(33, 127)
+        if (bytes(sent), bytes(text)) != original:
+            assert hooks.send(bytes(sent), text.decode()).status_code == 401
+    assert not hooks.sessions.stored
