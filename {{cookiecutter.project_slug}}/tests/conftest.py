@@ -22,10 +22,10 @@ from {{ cookiecutter.package_name }}.adapters.embedded import Embedded
 from {{ cookiecutter.package_name }}.adapters.schema import Schema
 from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.settings import Settings
-from tools.keys import let_in
 
 from .pooler import pooled, running_pooler
 from .processes import AGENTS, Process, eventually
+from tools.keys import let_in
 
 agents.__path__.append(str(AGENTS))
 pytest_plugins = ["tests.factors.report"]

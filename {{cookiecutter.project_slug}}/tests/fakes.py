@@ -13,7 +13,15 @@ from {{ cookiecutter.package_name }}.agent.ports import Answer, Replied, Request
 from {{ cookiecutter.package_name }}.agent.session import Status, Thread
 from {{ cookiecutter.package_name }}.errors import NotFound, TooMany, Unavailable
 from {{ cookiecutter.package_name }}.ledger import Deployment
-from {{ cookiecutter.package_name }}.ports import Allowance, Backing, Caller, News, Processes, Summary, Whose
+from {{ cookiecutter.package_name }}.ports import (
+    Allowance,
+    Backing,
+    Caller,
+    News,
+    Processes,
+    Summary,
+    Whose,
+)
 from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.upkeep import Upkeep
 

@@ -28,6 +28,7 @@ from {{ cookiecutter.package_name }} import agents
 from {{ cookiecutter.package_name }}.about import about
 from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.entrypoints.cli import main
+
 from tools.keys import AUTH
 
 PACKAGE = about.__module__.partition(".")[0]

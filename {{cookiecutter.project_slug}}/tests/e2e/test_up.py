@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.package_name }}.adapters.embedded import NOBODY
-from tools.keys import KEY
 
 from ..conftest import SECRET
 from ..processes import Process, eventually
+from tools.keys import KEY
 
 Up = Callable[..., Process]
 NAMES = ["up", "postgres", "web", "worker", "scheduler"]

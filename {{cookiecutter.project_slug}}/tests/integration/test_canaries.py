@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
-from tools.keys import KEY
 
 from ..processes import Process, eventually, free_port
 from .conftest import Database
+from tools.keys import KEY
 
 Start = Callable[..., Process]
 CANARIES = {

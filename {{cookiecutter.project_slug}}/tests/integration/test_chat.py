@@ -14,10 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tools.keys import AUTH
-
 from ..processes import PATIENCE, Process, eventually
 from .conftest import Database
+from tools.keys import AUTH
 
 Start = Callable[..., Process]
 STORY = "once upon a time " * 20

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
 from {{ cookiecutter.package_name }}.settings import Settings
+
 from tools.fuzz.headers import fuzz, routes
 from tools.keys import KEY
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from {{ cookiecutter.package_name }}.adapters.allowances import PART
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
 from {{ cookiecutter.package_name }}.settings import Settings
-from tools.keys import ALL, KEY, another
 
 from ..processes import Process, eventually
 from .conftest import Database
+from tools.keys import ALL, KEY, another
 
 Start = Callable[..., Process]
 BODIES: dict[str, Any] = {

@@ -19,9 +19,9 @@ from {{ cookiecutter.package_name }}.entrypoints.cli import cli
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.telemetry.metrics import Metrics
 from {{ cookiecutter.package_name }}.telemetry.standing import Standing
-from tools.dashboard import FILE, read, write
 
 from ..conftest import SECRET
+from tools.dashboard import FILE, read, write
 
 PROJECT = Path(__file__).parents[2]
 MONITORING = PROJECT / "deploy" / "monitoring"

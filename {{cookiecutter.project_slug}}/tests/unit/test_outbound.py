@@ -7,7 +7,13 @@ import httpx2
 import pytest
 
 from {{ cookiecutter.package_name }}.adapters import outbound
-from {{ cookiecutter.package_name }}.adapters.outbound import MOST_BYTES, Http, Refused, make_http, places
+from {{ cookiecutter.package_name }}.adapters.outbound import (
+    MOST_BYTES,
+    Http,
+    Refused,
+    make_http,
+    places,
+)
 from {{ cookiecutter.package_name }}.agent.tools import ToolError, brief
 
 NAMES = {

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from {{ cookiecutter.package_name }}.adapters.schema import MIGRATIONS
+
 from tools import sbom
 from tools.environments import PROJECT
 from tools.scan import MissingTool, advisories, leaks, licences, migrations

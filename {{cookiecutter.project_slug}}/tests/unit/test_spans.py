@@ -14,7 +14,15 @@ from opentelemetry.sdk.trace.sampling import (
 )
 
 from {{ cookiecutter.package_name }}.agent.events import Usage
-from {{ cookiecutter.package_name }}.agent.ports import Answer, Offer, Replied, Request, Result, Said, Wanted
+from {{ cookiecutter.package_name }}.agent.ports import (
+    Answer,
+    Offer,
+    Replied,
+    Request,
+    Result,
+    Said,
+    Wanted,
+)
 from {{ cookiecutter.package_name }}.agent.tools import Context, ToolError, tool
 from {{ cookiecutter.package_name }}.bootstrap import make_tracer
 from {{ cookiecutter.package_name }}.errors import ModelError
