@@ -180,7 +180,6 @@ def test_where_nothing_is_traced_or_reported_nothing_of_it_is_imported(
     """FastAPI itself imports the API of OpenTelemetry, which does nothing by itself."""
     environment = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET, "PATH": "/usr/bin:/bin"}
     environment |= {"PORT": str(free_port()), "METRICS_PORT": str(free_port())}
-    environment |= {"DEFAULT_AGENT": "release"}
     loaded, said = tmp_path / "loaded", tmp_path / "said"
     run = [sys.executable, "-X", "importtime", "-m", PACKAGE, command]
     with loaded.open("w") as stderr, said.open("w") as stdout:
