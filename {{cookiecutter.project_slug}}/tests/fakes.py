@@ -1,12 +1,13 @@
 """The ports of the service in memory, each as small as its Protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from {{ cookiecutter.package_name }}.agent.definition import Agent
 from {{ cookiecutter.package_name }}.agent.events import AnyEvent, Usage
 from {{ cookiecutter.package_name }}.agent.history import Stored
 from {{ cookiecutter.package_name }}.agent.ports import Answer, Replied, Request
@@ -228,6 +229,7 @@ class FakeAllowances:
 
 
 KEY = "tfa_unittest_" + "k" * 43
+AUTH = {"Authorization": f"Bearer {KEY}"}
 SOMEBODY = Caller(
     key_id=1,
     name="somebody",
@@ -243,8 +245,27 @@ class FakeParts:
     upkeep: Upkeep
 
     def __init__(self) -> None:
-        self.identity = FakeIdentity(KEY, SOMEBODY)
+        self.keys = FakeIdentity(KEY, SOMEBODY)
         self.allowances = FakeAllowances()
+
+    @classmethod
+    def of(
+        cls,
+        *backing: Backing,
+        sessions: FakeSessions | None = None,
+        agents: Mapping[str, Agent] | None = None,
+    ) -> Self:
+        """With a service in memory behind which no worker works."""
+        parts = cls()
+        service = Service(
+            sessions=sessions or FakeSessions(),
+            queue=FakeQueue(),
+            live=FakeLive(),
+            agents=agents or {},
+            clock=lambda: datetime.now(UTC),
+        )
+        parts.upkeep = upkeep_of(service, *backing)
+        return parts
 
     async def __aenter__(self) -> Self:
         return self

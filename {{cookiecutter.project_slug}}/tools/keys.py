@@ -24,7 +24,7 @@ def let_in(url: str, *, key: str = KEY, **changes: object) -> dict[str, str]:
         database = Postgres(url, pool_size=1, application="tools")
         await database.open()
         try:
-            await PostgresKeys(database).let_in(Grant(**grant), key=key)  # type: ignore[arg-type]
+            await PostgresKeys(database, default=PLENTY).let_in(Grant(**grant), key=key)  # type: ignore[arg-type]
         finally:
             await database.close()
 

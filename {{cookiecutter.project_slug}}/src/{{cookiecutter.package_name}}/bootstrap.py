@@ -27,7 +27,7 @@ from .agent.definition import Agent
 from .agent.session import Thread
 from .cache import Cached
 from .ledger import World
-from .ports import Allowance, Identity, Queue, Witness
+from .ports import Allowance, Queue, Witness
 from .service import Service
 from .settings import Settings
 from .telemetry.spans import Tracer, caller, traceparent
@@ -60,10 +60,6 @@ class App:
     tracer: Tracer | None
     closing: AsyncExitStack
 
-    @property
-    def identity(self) -> Identity:
-        return self.keys
-
 
 @asynccontextmanager
 async def running(
@@ -79,17 +75,15 @@ async def running(
     application = f"{about().slug}:{process}"
     database_url = resolve(settings.database_url.get_secret_value())
     direct_url = resolve(settings.direct_url.get_secret_value())
+    terms = _terms(settings, is_pooled=database_url != direct_url)
     database = Postgres(
-        database_url,
-        pool_size=settings.database_pool_size,
-        application=application,
-        terms=_terms(settings, is_pooled=database_url != direct_url),
+        database_url, pool_size=settings.database_pool_size, application=application, terms=terms
     )
     broker = CeleryQueue(
         settings.broker_url.get_secret_value(),
         database_url=direct_url,
         headers=caller if tracer else dict,
-        slow_seconds=settings.slow_query_ms / 1000,
+        slow_seconds=terms.slow_seconds,
     )
     leader = PostgresLeader(direct_url, application=application)
     live = PostgresLive(direct_url, application=application)
@@ -141,8 +135,8 @@ async def running(
             leader=leader,
             processes=processes,
             reports=PostgresReports(database),
-            keys=PostgresKeys(database),
-            allowances=PostgresAllowances(database, _allowance(settings)),
+            keys=PostgresKeys(database, default=_allowance(settings)),
+            allowances=PostgresAllowances(database),
             tracer=tracer,
             closing=closing,
         )

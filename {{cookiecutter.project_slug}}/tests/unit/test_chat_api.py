@@ -25,9 +25,8 @@ from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..conftest import SECRET
-from ..fakes import KEY, FakeLive, FakeModel, FakeParts, FakeQueue, FakeSessions, upkeep_of
+from ..fakes import AUTH, FakeLive, FakeModel, FakeParts, FakeQueue, FakeSessions, upkeep_of
 
-AUTH = {"Authorization": f"Bearer {KEY}"}
 NOBODY = "00000000-0000-0000-0000-000000000000"
 BUDGET = 400
 TOLD = {"response", "status", "session_id", "usage", "pending"}

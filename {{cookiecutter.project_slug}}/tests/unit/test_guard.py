@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,13 +10,11 @@ from starlette.types import Message
 
 from {{ cookiecutter.package_name }}.entrypoints.web import guard
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
-from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..conftest import SECRET
-from ..fakes import KEY, FakeLive, FakeParts, FakeQueue, FakeSessions, upkeep_of
+from ..fakes import AUTH, FakeParts
 
-AUTH = {"Authorization": f"Bearer {KEY}"}
 HOST = "api.example.org"
 
 
@@ -27,16 +24,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv("SECRET_KEY", SECRET)
     monkeypatch.setenv("ALLOWED_HOSTS", f"{HOST}, *.example.net")
     monkeypatch.setenv("CORS_ORIGINS", "https://app.example.org")
-    parts = FakeParts()
-    parts.upkeep = upkeep_of(
-        Service(
-            sessions=FakeSessions(),
-            queue=FakeQueue(),
-            live=FakeLive(),
-            agents={},
-            clock=lambda: datetime.now(UTC),
-        )
-    )
+    parts = FakeParts.of()
     app = create_app(Settings.load(), parts=parts)
     with TestClient(app, headers=AUTH, base_url=f"https://{HOST}") as client:
         yield client

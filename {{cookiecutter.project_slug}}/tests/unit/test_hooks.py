@@ -4,7 +4,6 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -12,12 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
-from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.signatures import secrets_of, sign
 
 from ..conftest import SECRET
-from ..fakes import FakeLive, FakeParts, FakeQueue, FakeSessions, upkeep_of
+from ..fakes import FakeParts, FakeSessions
 from .core import make_agent
 
 FORMER = SECRET[::-1].replace(",", "")
@@ -43,16 +41,8 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
     environment |= {"WEBHOOKS": "ops, ci", "SECRET_KEY_FALLBACKS": FORMER}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    sessions, settings, parts = FakeSessions(), Settings.load(), FakeParts()
-    parts.upkeep = upkeep_of(
-        Service(
-            sessions=sessions,
-            queue=FakeQueue(),
-            live=FakeLive(),
-            agents={"a": make_agent()},
-            clock=lambda: datetime.now(UTC),
-        )
-    )
+    sessions, settings = FakeSessions(), Settings.load()
+    parts = FakeParts.of(sessions=sessions, agents={"a": make_agent()})
     with TestClient(create_app(settings, parts=parts)) as http:
         yield Hooks(http, settings, sessions)
 

@@ -1,7 +1,6 @@
 """The HTTP door, on a service in memory."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 from fastapi.testclient import TestClient
@@ -9,13 +8,11 @@ from fastapi.testclient import TestClient
 from {{ cookiecutter.package_name }}.about import about
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
 from {{ cookiecutter.package_name }}.errors import Unavailable
-from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..conftest import SECRET
-from ..fakes import KEY, FakeBacking, FakeLive, FakeParts, FakeQueue, FakeSessions, upkeep_of
+from ..fakes import AUTH, FakeBacking, FakeParts
 
-AUTH = {"Authorization": f"Bearer {KEY}"}
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -26,15 +23,7 @@ def backing() -> FakeBacking:
 
 @pytest.fixture
 def client(backing: FakeBacking, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    parts = FakeParts()
-    service = Service(
-        sessions=FakeSessions(),
-        queue=FakeQueue(),
-        live=FakeLive(),
-        agents={},
-        clock=lambda: datetime.now(UTC),
-    )
-    parts.upkeep = upkeep_of(service, backing)
+    parts = FakeParts.of(backing)
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/app")
     monkeypatch.setenv("SECRET_KEY", SECRET)
     app = create_app(Settings.load(), parts=parts)

@@ -45,14 +45,13 @@ class Purse:
 
 
 class PostgresAllowances:
-    def __init__(self, database: Postgres, default: Allowance) -> None:
+    def __init__(self, database: Postgres) -> None:
         self._database = database
-        self._default = default
         self._purses: OrderedDict[int, Purse] = OrderedDict()
 
     async def take_request(self, caller: Caller) -> None:
         """One request of those that the key has in a minute."""
-        most = caller.allowance.over(self._default).requests
+        most = caller.allowance.requests
         if not most:
             return
         purse = self._purse(caller.key_id)
@@ -63,7 +62,7 @@ class PostgresAllowances:
 
     async def take_message(self, caller: Caller) -> None:
         """The right to give agents work: not while too much is going on, or spent today."""
-        allowance = caller.allowance.over(self._default)
+        allowance = caller.allowance
         if not (allowance.sessions or allowance.tokens or allowance.cost):
             return
         purse = self._purse(caller.key_id)

@@ -11,9 +11,8 @@ class Failure(ModelError):
     def __init__(
         self, reason: str, *, is_passing: bool = False, retry_after: float | None = None
     ) -> None:
-        super().__init__(reason)
+        super().__init__(reason, retry_after=retry_after)
         self.is_passing = is_passing
-        self.retry_after = retry_after
 
 
 def estimated(request: Request, reply: Replied) -> Usage:

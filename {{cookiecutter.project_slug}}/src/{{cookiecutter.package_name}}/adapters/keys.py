@@ -44,8 +44,10 @@ class Grant:
 class PostgresKeys:
     """The Identity of this service; another, such as OIDC, is another adapter."""
 
-    def __init__(self, database: Postgres) -> None:
+    def __init__(self, database: Postgres, *, default: Allowance) -> None:
+        """The default is what a key may do that says nothing of its own."""
         self._database = database
+        self._default = default
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
 
     async def who(self, credential: str) -> Caller | None:
@@ -143,7 +145,7 @@ class PostgresKeys:
                     name=row["name"],
                     owner=row["owner"],
                     scopes=frozenset(row["scopes"]),
-                    allowance=Allowance.model_validate(row["allowance"]),
+                    allowance=Allowance.model_validate(row["allowance"]).over(self._default),
                 )
         return None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import SecretStr
 
 from ..about import about
-from ..agent.ports import Answer, Request
+from ..agent.ports import Answer, Named, Request
 from ..errors import ConfigError, ModelError
 from ..settings import Settings
 from .answers import Failure
@@ -29,14 +29,6 @@ log = logging.getLogger(__name__)
 TRIES = 4
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
 AGAIN = "\n\n"
-
-
-class Named(Protocol):
-    """A single model; it raises a Failure where another try may do better."""
-
-    @property
-    def name(self) -> str: ...
-    async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer: ...
 
 
 class Cap(Protocol):
@@ -58,6 +50,7 @@ class Runtime:
     """
 
     models: Sequence[Named]
+    """Each raises a Failure where another try may do better."""
     seconds: float
     cap: Cap = field(default_factory=Uncapped)
     clock: Callable[[], float] = time.monotonic
@@ -77,10 +70,9 @@ class Runtime:
                 return await self._ask(model, request, telling, until=now + part)
             except ModelError as error:
                 errors[model.name] = error
-        failed = ModelError("; ".join(f"{name}: {error}" for name, error in errors.items()))
         waits = [error.retry_after for error in errors.values() if error.retry_after]
-        failed.retry_after = min(waits, default=None)
-        raise failed
+        why = "; ".join(f"{name}: {error}" for name, error in errors.items())
+        raise ModelError(why, retry_after=min(waits, default=None))
 
     async def close(self) -> None:
         await self.closing.aclose()

@@ -105,3 +105,10 @@ class Model(Protocol):
     """Answers within its time, retries and fallbacks included, or raises ModelError."""
 
     async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer: ...
+
+
+class Named(Model, Protocol):
+    """A single one, as in openai:gpt-5.2."""
+
+    @property
+    def name(self) -> str: ...

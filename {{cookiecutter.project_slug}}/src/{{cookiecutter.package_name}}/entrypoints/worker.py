@@ -270,8 +270,8 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
         app.task(_stand_in, name=name)
 
     task(ADVANCE, loop.engine.advance)
+    tracer = loop.app.tracer
     for name, act in {CLEANUP: loop.app.upkeep.cleanup, REPORT: loop.app.reports.daily}.items():
-        tracer = loop.app.tracer
         task(name, trace_task(name, act, tracer) if tracer else act)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 from ..agent.definition import Agent
 from ..agent.events import AnyEvent, as_json
-from ..agent.ports import Answer, Message, Replied, Request, Result, Wanted
+from ..agent.ports import Answer, Message, Named, Replied, Request, Result, Wanted
 from ..agent.session import Thread
 from ..agent.tools import Context, Tool
 from ..ports import Queue
@@ -22,12 +22,6 @@ from .spans import CLIENT, CONSUMER, PRODUCER, Attributes, Span, Tracer, current
 Act = Callable[..., Coroutine[Any, Any, object]]
 came_from: ContextVar[str] = ContextVar("came_from", default="")
 """The traceparent that came with a task."""
-
-
-class Named(Protocol):
-    @property
-    def name(self) -> str: ...
-    async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer: ...
 
 
 @dataclass(frozen=True)

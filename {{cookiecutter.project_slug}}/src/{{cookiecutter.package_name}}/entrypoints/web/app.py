@@ -67,7 +67,7 @@ class Parts(Protocol):
     @property
     def upkeep(self) -> Upkeep: ...
     @property
-    def identity(self) -> Identity: ...
+    def keys(self) -> Identity: ...
     @property
     def allowances(self) -> Allowances: ...
 
@@ -88,7 +88,7 @@ def create_app(
             yield {
                 "service": service,
                 "upkeep": upkeep,
-                "identity": opened.identity,
+                "identity": opened.keys,
                 "allowances": opened.allowances,
                 "stopping": Stopping(service.live),
             }

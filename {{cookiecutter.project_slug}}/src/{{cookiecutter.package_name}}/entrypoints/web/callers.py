@@ -13,10 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...errors import AppError, Forbidden, Unauthorized
 from ...ports import Caller
 from ...ports import Scope as Right
-from .hooks import PREFIX as SIGNED
+from .observe import PROBES
 from .problems import answer
 
-PUBLIC = {"/health", "/ready", "/metrics", "/openapi.json"}
+PUBLIC = PROBES | {"/openapi.json"}
+SIGNED = "/hooks"
+"""What comes there is signed instead."""
 SCHEME = {"type": "http", "scheme": "bearer", "description": "`keys create` makes a key."}
 
 

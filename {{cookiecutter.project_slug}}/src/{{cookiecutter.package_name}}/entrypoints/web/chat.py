@@ -53,7 +53,7 @@ async def start(
     """Start a session with an agent."""
     body = body or bodies.Start()
     session_id = await service.start(agent=body.agent, metadata=body.metadata, whose=caller.whose)
-    return _started(session_id, response)
+    return started(session_id, response)
 
 
 @router.get("", responses=responses(422))
@@ -195,10 +195,10 @@ async def fork(
     at: Annotated[int | None, Query(ge=1, le=LAST_PLACE)] = None,
 ) -> shapes.Started:
     """Start a session with the events of this one, up to there."""
-    return _started(await service.fork(session_id, at=at, key_id=caller.key_id), response)
+    return started(await service.fork(session_id, at=at, key_id=caller.key_id), response)
 
 
-def _started(session_id: str, response: Response) -> shapes.Started:
+def started(session_id: str, response: Response) -> shapes.Started:
     response.headers["Location"] = f"{PREFIX}/{session_id}"
     return shapes.Started(session_id=session_id)
 

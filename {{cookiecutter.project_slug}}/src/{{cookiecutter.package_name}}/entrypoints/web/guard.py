@@ -14,6 +14,7 @@ BODY_BYTES = 2_000_000
 BODY_SECONDS = 30.0
 """A body has to be here by then: who sends a byte now and then would keep a connection for ever."""
 HEADERS = {
+    "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
@@ -21,7 +22,6 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-CACHE = {"cache-control": "no-store"}
 
 
 class Guard:
@@ -39,7 +39,7 @@ class Guard:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in (HEADERS | CACHE).items():
+                for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -12,15 +12,16 @@ from pydantic import ValidationError
 from ...service import OPERATOR
 from ...signatures import NotSigned, secrets_of, verify
 from . import bodies, shapes
+from .callers import SIGNED
+from .chat import started
 from .problems import responses
 from .routes import ServiceDep
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/hooks"
 SENT = UUID("6f0f52f8-3a0e-4b1c-9c53-1f6a3f0a7d4e")
 """A repeat of a delivery makes the same session id of it, and so no second session."""
-router = APIRouter(prefix=PREFIX, tags=["webhooks"], responses=responses(401, 500, 503))
+router = APIRouter(prefix=SIGNED, tags=["webhooks"], responses=responses(401, 500, 503))
 
 Sender = Annotated[str, Path(max_length=64)]
 Signature = Annotated[
@@ -54,8 +55,7 @@ async def receive(
     else:
         await service.start(agent=delivery.agent, metadata=delivery.metadata, session_id=session_id)
     await service.say(session_id, delivery.text, by=f"hook:{sender}", key=known)
-    response.headers["Location"] = f"/chat/sessions/{session_id}"
-    return shapes.Started(session_id=session_id)
+    return started(session_id, response)
 
 
 async def _delivered(
