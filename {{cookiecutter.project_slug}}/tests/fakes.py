@@ -94,7 +94,13 @@ class FakeSessions:
     async def load(self, session_id: str) -> Thread | None:
         return self.threads.get(session_id)
 
-    async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
+    async def append(
+        self,
+        thread: Thread,
+        *events: AnyEvent,
+        key: str | None = None,
+        payer: int | None = None,
+    ) -> bool:
         if self.threads[thread.id].seq != thread.seq or (key and await self.find(thread.id, key)):
             return False
         self._put(thread, events, key)
@@ -159,9 +165,9 @@ class FakeSessions:
         known = self.summaries.get(session_id)
         return known and replace(known, status=self.threads[session_id].session.status)
 
-    async def owner(self, session_id: str) -> str | None:
+    async def belongs(self, session_id: str, *, owner: str) -> bool:
         known = self.summaries.get(session_id)
-        return known.owner if known else None
+        return known is not None and known.owner == owner
 
     async def list(
         self,

@@ -72,22 +72,27 @@ class Process:
     ) -> None:
         self.port = free_port()
         self.lines: list[str] = []
+        self.errors: list[str] = []
+        """What of its lines came on stderr."""
         # One client: each new one would read the machine's certificates, and slow all others down.
         self._client = httpx2.Client(headers=AUTH, timeout=PATIENCE, verify=False)
         kept = {name: os.environ[name] for name in KEPT + MEASURED if name in os.environ}
         own = {PORT_OF[command[0]]: str(self.port)} if command[0] in PORT_OF else {}
         context = SPAWNED if release else FORKED
-        output, written = context.Pipe(duplex=False)
-        given = (command, {**kept, **own, **environment}, directory, written, release)
+        (output, written), (errors, mourned) = (context.Pipe(duplex=False) for _ in "12")
+        given = (command, {**kept, **own, **environment}, directory, (written, mourned), release)
         self._process = context.Process(target=_become, args=given, daemon=True)
         with pytest.MonkeyPatch.context() as here:
             for name in MEASURED:  # what all are forked from is not measured
                 here.delenv(name, raising=False)
             self._process.start()
-        written.close()
         self.pid = int(self._process.pid or 0)
-        self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
-        self._reader.start()
+        for end in (written, mourned):
+            end.close()
+        streams = ((output, [self.lines]), (errors, [self.lines, self.errors]))
+        self._readers = [threading.Thread(target=_read, args=s, daemon=True) for s in streams]
+        for reader in self._readers:
+            reader.start()
 
     @property
     def url(self) -> str:
@@ -136,7 +141,7 @@ class Process:
         """The exit code, once it has ended."""
         self._process.join(seconds)
         assert self._process.exitcode is not None, f"not within {seconds:g} s:\n{self.output}"
-        self._reader.join(5)
+        self._listen_to_the_end()
         return self._process.exitcode
 
     def end(self) -> None:
@@ -144,28 +149,34 @@ class Process:
         self._process.join(PATIENCE)
         self._process.kill()
         self._process.join()
-        self._reader.join(5)
+        self._listen_to_the_end()
         self._client.close()
 
-    def _read(self, output: Connection) -> None:
-        with output, open(output.fileno(), closefd=False) as lines:
-            for line in lines:
-                self.lines.append(line)
+    def _listen_to_the_end(self) -> None:
+        for reader in self._readers:
+            reader.join(5)
+
+
+def _read(stream: Connection, kept: list[list[str]]) -> None:
+    with stream, open(stream.fileno(), closefd=False) as lines:
+        for line in lines:
+            for of_it in kept:
+                of_it.append(line)
 
 
 def _become(
     command: tuple[str, ...],
     environment: dict[str, str],
     directory: Path,
-    output: Connection,
+    streams: tuple[Connection, Connection],
     release: str,
 ) -> None:
     """What the child does, whichever way it was started."""
     leash.tie(os.getppid(), signal.SIGKILL)  # no test leaves an orphan
     gc.freeze()  # what it shares with others is left alone: to look at it is to copy it
-    for number in (1, 2):
-        os.dup2(output.fileno(), number)
-    output.close()
+    for number, stream in enumerate(streams, 1):
+        os.dup2(stream.fileno(), number)
+        stream.close()
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)

@@ -126,8 +126,8 @@ class Postgres:
 class Redis:
     """A broker with nothing kept on disk."""
 
-    def __init__(self, binary: str, directory: Path) -> None:
-        port = free_port()
+    def __init__(self, binary: str, directory: Path, *, port: int = 0) -> None:
+        port = port or free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)]
         self._process = Process(binary, *where, "--save", "", environment=dict(os.environ))

@@ -53,11 +53,12 @@ def shown(settings: Settings) -> dict[str, str]:
 
 
 def _masked(name: str, value: object) -> str:
-    if not isinstance(value, SecretStr):
-        return _plain(value)
-    if not name.endswith("_url"):
+    text = _plain(value)
+    if isinstance(value, SecretStr) and not name.endswith("_url"):
         return "***"
-    url = urlsplit(value.get_secret_value())
+    if not name.endswith(("_url", "_endpoint")):
+        return text
+    url = urlsplit(text)
     user, at, place = url.netloc.rpartition("@")
     name_, colon, _ = user.partition(":")
     shown = f"{name_}{':***' if colon else ''}{at}{place}"

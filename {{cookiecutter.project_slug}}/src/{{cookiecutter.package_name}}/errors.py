@@ -50,6 +50,13 @@ class Unavailable(AppError):
     status = 503
     title = "A backing service does not answer"
 
+    def __init__(
+        self, text: str = "", *, reason: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{text}: {reason}" if reason else text, retry_after=retry_after)
+        self.outside = text
+        """Without the reason, which names addresses, users and databases: for the operator."""
+
 
 class ModelError(Unavailable):
     title = "No model answers"

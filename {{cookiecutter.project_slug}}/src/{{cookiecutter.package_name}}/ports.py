@@ -99,14 +99,25 @@ class Sessions(Protocol):
         parent: str | None = None,
     ) -> None: ...
 
-    async def owner(self, session_id: str) -> str | None:
-        """Whose it is, for good."""
+    async def belongs(self, session_id: str, *, owner: str) -> bool:
+        """Whether it is this owner's, and so for good; of another's is said no sooner that it is
+        not than of one that there never was.
+        """
 
     async def load(self, session_id: str) -> Thread | None:
         """The thread, with the events since its last compaction."""
 
-    async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
-        """False where another was quicker, or the key is known: load again and look."""
+    async def append(
+        self,
+        thread: Thread,
+        *events: AnyEvent,
+        key: str | None = None,
+        payer: int | None = None,
+    ) -> bool:
+        """False where another was quicker, or the key is known: load again and look.
+
+        The payer is the API key that what comes of it is charged to, from now on.
+        """
 
     async def claim(self, session_id: str, *, owner: int) -> Thread | None:
         """The thread, leased to this process; None where nothing is to do, or another does it."""

@@ -28,6 +28,7 @@ OPERATOR = Whose()
 TRIES, TRY_SECONDS = 20, 0.02
 LOOK_SECONDS = 5.0
 PAGE = 1000
+MOST_UNHEARD, MOST_UNHEARD_TEXT = 100, 500_000
 GONE = "it has ended; fork it, or start another"
 ENDS = (e.SessionCancelled, e.SessionFailed)
 ENDED = {"failed": GONE, "cancelled": GONE}
@@ -59,7 +60,7 @@ class Service:
     prompt_version: str = ""
     lane: str = "default"
     four_eyes: bool = False
-    """Who has spoken in a session approves nothing in it."""
+    """Who has told a session anything approves nothing in it."""
     trace: Callable[[], str] = str
     """The traceparent of what is asked just now; empty where nothing is traced."""
     on_append: Told = lambda *_: None
@@ -83,15 +84,24 @@ class Service:
         await self.sessions.start(thread, [began], metadata=metadata, whose=whose)
         return thread.id
 
-    async def say(self, session_id: str, text: str, *, by: str = "", key: str | None = None) -> int:
+    async def say(
+        self,
+        session_id: str,
+        text: str,
+        *,
+        by: str = "",
+        key: str | None = None,
+        payer: int | None = None,
+    ) -> int:
         """The place of the message; of the one that was sent with this key before, if any."""
         async for _ in _tries():
             if key and (known := await self.sessions.find(session_id, key)):
                 return _same(known, text, key)
             thread = await self.thread(session_id)
             _refuse(thread, ENDED | {"paused": "resume it first"})
+            _refuse_pile(thread)
             spoke = e.UserSpoke(at=self.clock(), text=text, by=by, trace=self.trace())
-            if await self._append(thread, [spoke], key=key):
+            if await self._append(thread, [spoke], key=key, payer=payer):
                 return thread.seq + 1
         raise _busy(session_id)
 
@@ -152,7 +162,9 @@ class Service:
 
         return await self.change(session_id, paused)
 
-    async def resume(self, session_id: str, *, by: str, more: e.Budget) -> Thread:
+    async def resume(
+        self, session_id: str, *, by: str, more: e.Budget, payer: int | None = None
+    ) -> Thread:
         def resumed(thread: Thread) -> list[e.AnyEvent]:
             _refuse(thread, ENDED)
             if thread.session.paused is None:
@@ -161,7 +173,7 @@ class Service:
                 raise Conflict(f"{thread.session.paused}: resume it with `more` of it")
             return [e.SessionResumed(at=self.clock(), by=by, more=more)]
 
-        return await self.change(session_id, resumed)
+        return await self.change(session_id, resumed, payer=payer)
 
     async def cancel(self, session_id: str, *, by: str, reason: str = "") -> Thread:
         def cancelled(thread: Thread) -> list[e.AnyEvent]:
@@ -211,7 +223,7 @@ class Service:
 
     async def check_owner(self, session_id: str, owner: str) -> None:
         """To all others it does not exist."""
-        if await self.sessions.owner(session_id) != owner:
+        if not await self.sessions.belongs(session_id, owner=owner):
             raise _unknown(session_id)
 
     async def summary(self, session_id: str) -> Summary:
@@ -229,19 +241,24 @@ class Service:
             raise _unknown(session_id)
         self.live.tell(session_id, 0)
 
-    async def change(self, session_id: str, decide: Decide) -> Thread:
+    async def change(self, session_id: str, decide: Decide, *, payer: int | None = None) -> Thread:
         """Appends what is decided on the session as it is, however many others change it too."""
         async for _ in _tries():
             thread = await self.thread(session_id)
             events = decide(thread)
-            if not events or await self._append(thread, events):
+            if not events or await self._append(thread, events, payer=payer):
                 return thread.after(*events)
         raise _busy(session_id)
 
     async def _append(
-        self, thread: Thread, events: Sequence[e.AnyEvent], *, key: str | None = None
+        self,
+        thread: Thread,
+        events: Sequence[e.AnyEvent],
+        *,
+        key: str | None = None,
+        payer: int | None = None,
     ) -> bool:
-        if not await self.sessions.append(thread, *events, key=key):
+        if not await self.sessions.append(thread, *events, key=key, payer=payer):
             return False
         self.on_append(thread, events)
         self.live.tell(thread.id, thread.seq + len(events))
@@ -297,6 +314,17 @@ async def _more_stored(watch: Watch, until: float) -> None:
 def _refuse(thread: Thread, states: Mapping[str, str]) -> None:
     if why := states.get(status := thread.session.status):
         raise Conflict(f"session {thread.id} is {status}: {why}")
+
+
+def _refuse_pile(thread: Thread) -> None:
+    """All that the model has not heard yet is read again for each message and each step."""
+    unheard = thread.events[max(thread.session.seen - thread.base, 0) :]
+    said = [event.text for event in unheard if isinstance(event, e.UserSpoke)]
+    if len(said) >= MOST_UNHEARD or sum(map(len, said)) > MOST_UNHEARD_TEXT:
+        raise Conflict(
+            f"session {thread.id} has {len(said)} messages that were not answered yet: "
+            "say more when it has answered"
+        )
 
 
 def _decided_before(thread: Thread, request_id: str, same: Collection[str]) -> list[e.AnyEvent]:

@@ -8,7 +8,6 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +16,8 @@ from .errors import ConfigError
 
 SECRET_LENGTH = 32
 PLACES = r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}(,|$))*$"
+PLACE = re.compile(r"//[^/?#]")
+HOSTS = re.compile(r"((\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@]*)(:[0-9]*)?(,|$))*")
 NOT_ENCODED = re.compile("%(?![0-9A-Fa-f]{2})|%00")
 
 
@@ -26,9 +27,12 @@ def _url(*forms: str) -> AfterValidator:
 
     def check(value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
-        scheme = url.partition(":")[0]
-        if scheme not in schemes or (schemes[scheme] and not urlsplit(url).netloc):
+        scheme, _, rest = url.partition(":")
+        if scheme not in schemes or (schemes[scheme] and not PLACE.match(rest)):
             msg = f"expected {' or '.join(form + '…' * form.endswith('/') for form in forms)}"
+            raise ValueError(msg)
+        if _is_torn(url):
+            msg = "in a user or password @ / ? # [ ] have to be written as %40 %2F %3F %23 %5B %5D"
             raise ValueError(msg)
         if not url.isprintable() or " " in url or NOT_ENCODED.search(url):
             msg = "a blank, a control character or a lone % in it has to be written as %20, %25, …"
@@ -36,6 +40,17 @@ def _url(*forms: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _is_torn(url: str) -> bool:
+    """Whether a password ends too early, so that the rest of it would be taken for something else,
+    and be shown.
+    """
+    _, _, place = url.partition("//")
+    user, at, hosts = re.split("[/?#]", place, maxsplit=1)[0].rpartition("@")
+    return (
+        bool(re.search(r"[@\[\]]", user)) or ("@" in url and not at) or not HOSTS.fullmatch(hosts)
+    )
 
 
 def _long_enough(value: SecretStr) -> SecretStr:
@@ -173,7 +188,7 @@ class Settings(BaseSettings):
     key_cost: Decimal = Field(Decimal(100), ge=0)
     """US dollars that such a key may spend in a day."""
     approval_four_eyes: bool = False
-    """Whoever has spoken in a session can approve nothing in it."""
+    """Who has spoken in a session, answered it or said why not can approve nothing in it."""
     webhooks: str = Field("", pattern=r"^([a-z0-9-]{1,64}(, *[a-z0-9-]{1,64})*)?$")
     """Programs that may send signed messages to /hooks/NAME, separated by commas."""
     api_key: SecretStr | None = None

@@ -7,6 +7,7 @@ a key is rotated there is a v1 for each, and the receiver takes any of its own.
 import hmac
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 
 from .errors import AppError
 from .settings import Settings, listed
@@ -52,9 +53,10 @@ def verify(
     now: float,
     window: float = WINDOW_SECONDS,
 ) -> str:
-    """The signature that holds, the same for every repeat of a message: store it as its key.
+    """What names the message, the same for every repeat of it: store it as its key.
 
-    The window keeps out what is old; within it only that key keeps out what came before.
+    The window keeps out what is old; within it only that key keeps out what came before. It is none
+    of the signatures: where there are several, one alone would look like another message.
     """
     if not (found := HEADER.fullmatch(header or "")):
         raise NotSigned("the header is none of ours" if header else "there is no signature")
@@ -68,7 +70,7 @@ def verify(
         raise NotSigned("no key of ours makes this signature")
     if abs(now - int(second)) > window:
         raise NotSigned(f"it was signed {now - int(second):+.0f} s ago, {window:g} are allowed")
-    return matching[0]
+    return sha256(f"{second}.".encode() + body).hexdigest()
 
 
 def _digest(second: str, body: bytes, key: str) -> str:

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from .agent import events as e
 from .agent.session import Thread
-from .cache import Cache
+from .cache import Cache, Flights
 from .errors import NewerRelease, NotFound, Unavailable
 from .ports import Backing, Processes
 from .service import ADVANCE, Decide, Service
@@ -28,6 +28,7 @@ class Upkeep:
     retention: timedelta
     cache: Cache
     ping_seconds: float = 5.0
+    _looks: Flights[dict[str, str | None]] = field(default_factory=Flights, init=False)
 
     async def sweep(self) -> int:
         """Recover what a dead process, a lost message or a late person left; how many sessions."""
@@ -56,8 +57,12 @@ class Upkeep:
         return forgotten
 
     async def faults(self) -> dict[str, str | None]:
-        """Every backing service by name, with its fault or None, each within the time limit."""
+        """Every backing service by name, with its fault or None, each within the time limit; asked
+        once for all who want to know at this moment, as each question is a connection of its own.
+        """
+        return await self._looks.join("faults", self._faults)
 
+    async def _faults(self) -> dict[str, str | None]:
         async def fault(backing: Backing) -> str | None:
             try:
                 async with asyncio.timeout(self.ping_seconds):

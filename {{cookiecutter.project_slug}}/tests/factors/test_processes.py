@@ -57,6 +57,7 @@ def test_a_task_goes_all_the_way_and_is_told_in_json_lines_on_stdout_alone(
     for process in (web, worker, scheduler):
         process.end()
         assert process.lines
+        assert not process.errors, process.output
         for line in map(json.loads, process.lines):
             assert line["service"] == about().slug
             assert {"time", "level", "event", "environment", "release", "process"} <= set(line)

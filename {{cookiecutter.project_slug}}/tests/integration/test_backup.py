@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -249,6 +250,19 @@ def test_what_can_not_be_read_or_written_is_said_in_one_line(tmp_path: Path) -> 
     assert "can't be read: No such file" in refused("restore", str(tmp_path / "none"))
     assert "can't be written: No such file" in refused("backup", str(tmp_path / "no" / "where"))
     assert "can't be written: Is a directory" in refused("backup", str(tmp_path))
+
+
+def test_a_backup_puts_itself_in_the_place_of_files_alone(tmp_path: Path) -> None:
+    """Root could do it to /dev/null, and to what /dev/stdout leads to."""
+    pipe, file, link = (tmp_path / name for name in ("pipe", "file", "link"))
+    os.mkfifo(pipe)
+    file.touch()
+    link.symlink_to(file)
+    assert "is a device or a pipe: name a file" in refused("backup", str(pipe))
+    assert pipe.is_fifo()
+    run("backup", str(link))
+    assert link.is_symlink()
+    assert file.stat().st_size > 100
 
 
 def test_a_backup_that_fails_leaves_the_one_before(

@@ -75,6 +75,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.factor("IV")
 @pytest.mark.parametrize("form", SCHEMES.values())
 def test_a_broker_that_never_answers_is_given_up_on(form: str, database_url: str) -> None:
     async def waited(queue: CeleryQueue) -> float:

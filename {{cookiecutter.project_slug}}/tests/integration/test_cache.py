@@ -71,6 +71,7 @@ def run(request: pytest.FixtureRequest, database_url: str) -> Run:
     return lambda act: asyncio.run(chosen(act))
 
 
+@pytest.mark.factor("IV")
 def test_what_is_put_is_there_for_its_time_and_the_last_counts(run: Run) -> None:
     async def act(cache: Cache) -> None:
         assert await cache.get("a") is None

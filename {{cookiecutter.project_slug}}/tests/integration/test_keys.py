@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,11 +13,12 @@ from typer.testing import CliRunner
 
 from {{ cookiecutter.package_name }}.adapters.allowances import PART
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
+from {{ cookiecutter.package_name }}.errors import ConfigError
 from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..processes import Process, eventually
 from .conftest import Database
-from tools.keys import ALL, KEY, another
+from tools.keys import ALL, KEY, another, let_in
 
 Start = Callable[..., Process]
 BODIES: dict[str, Any] = {
@@ -35,6 +37,14 @@ def command(*arguments: str) -> Any:
 
 def is_out(call: httpx2.Client, key: str) -> bool:
     return call.get("/chat/sessions", headers=bearer(key)).status_code == 401
+
+
+def until(lines: Iterator[str], word: str) -> Iterator[str]:
+    """To the first that has the word, or to the end."""
+    for line in lines:
+        yield line
+        if word in line:
+            return
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -99,6 +109,21 @@ def test_a_revoked_and_an_expired_key_are_out_within_seconds(
     assert "expired" in shown
 
 
+def test_the_stream_of_a_revoked_key_ends(web: Process, database: Database) -> None:
+    key = bearer(command("create", "ann", "--json")["key"])
+    with httpx2.Client(base_url=web.url, headers=key, verify=False, timeout=30) as ann:
+        session = ann.post("/chat/sessions").headers["location"]
+        events = {"Accept": "text/event-stream"}
+        with ann.stream("GET", f"{session}/events", headers=events) as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("event: session_started")
+            command("revoke", "ann")
+            eventually(partial(is_out, ann, key["Authorization"][7:]), "ann is out", seconds=10)
+            said = web.post(f"{session}/messages", {"text": "secret"}, prefer="respond-async")
+            assert said.status_code == 202
+            assert not [line for line in until(lines, "secret") if "secret" in line]
+
+
 def test_a_rotated_key_is_good_by_both_secrets_until_its_time_is_over(
     call: httpx2.Client, database: Database
 ) -> None:
@@ -116,6 +141,8 @@ def test_a_rotated_key_is_good_by_both_secrets_until_its_time_is_over(
     [
         (["create", "all"], "there is a key 'all' already: rotate it, or take another name"),
         (["create", "x", "--scopes", "chat,fly"], "'fly' is no scope: expected some of chat"),
+        (["create", "x", "--days", "99999999"], "should be less than or equal to 36500"),
+        (["rotate", "all", "--hours", "1e30"], "should be less than or equal to 8760"),
         (["create", "a b"], "'a b' is no name"),
         (["rotate", "nobody"], "there is no key 'nobody' in use: `keys list` shows them"),
         (["revoke", "nobody"], "there is no key 'nobody' in use"),
@@ -242,6 +269,48 @@ def test_a_key_that_has_spent_its_day_gives_no_more_work(
     eventually(lambda: not refused(), "another day has begun")
 
 
+def test_each_key_pays_for_what_it_asked_whoever_began_the_session(
+    call: httpx2.Client, database: Database, start: Start
+) -> None:
+    start("work").healthy()
+    scopes = ("--owner", "team", "--scopes", "chat,admin", "--tokens", "1", "--json")
+    ann, bob, eve = (bearer(command("create", n, *scopes)["key"]) for n in ("ann", "bob", "eve"))
+    session = call.post("/chat/sessions", headers=ann).headers["location"]
+
+    def told(key: dict[str, str]) -> int:
+        return call.post(f"{session}/messages", json={"text": "hello"}, headers=key).status_code
+
+    def is_spent(key: dict[str, str]) -> bool:
+        return call.post("/chat/sessions", headers=key).status_code == 429
+
+    assert told(ann) == 200
+    eventually(lambda: is_spent(ann), "it has spent its day")
+    assert told(bob) == 200, "what ann has spent is not bob's"
+    eventually(lambda: is_spent(bob), "nor does ann pay for bob")
+    assert is_spent(ann), "though bob pays for the session now"
+    assert call.delete(session, headers=bob).status_code == 204
+    spent = database.execute("SELECT count(*) FROM spendings WHERE tokens > 0").fetchone()
+    assert spent == (2,)
+    assert is_spent(ann)
+    assert is_spent(bob), "what is deleted has been spent all the same"
+    assert not is_spent(eve)
+
+
+def test_of_many_messages_at_once_no_more_pass_than_sessions_may_be_at_work(
+    call: httpx2.Client,
+) -> None:
+    most, plenty = 3, 12
+    key = bearer(command("create", "ann", "--sessions", str(most), "--json")["key"])
+    own = [call.post("/chat/sessions", headers=key).headers["location"] for _ in range(plenty)]
+    later = key | {"Prefer": "respond-async"}
+
+    def say(session: str) -> int:
+        return call.post(f"{session}/messages", json={"text": "x"}, headers=later).status_code
+
+    with ThreadPoolExecutor(plenty) as at_once:
+        assert sorted(at_once.map(say, own)) == [202] * most + [429] * (plenty - most)
+
+
 def test_a_key_has_only_so_many_sessions_at_work(call: httpx2.Client) -> None:
     key = bearer(command("create", "ann", "--sessions", "1", "--json")["key"])
     first = call.post("/chat/sessions", headers=key).headers["location"]
@@ -254,3 +323,11 @@ def test_a_key_has_only_so_many_sessions_at_work(call: httpx2.Client) -> None:
     eventually(refused, "one is at work, since no worker runs")
     call.post(f"{first}/cancel", headers=key)
     eventually(lambda: not refused(), "none is at work")
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_key_that_is_another_key_s_secret_is_not_let_in(database_url: str) -> None:
+    """One secret would be two names."""
+    key = command("create", "ann", "--json")["key"]
+    with pytest.raises(ConfigError, match="API_KEY is the secret of another key"):
+        let_in(database_url, key=key, name="up")

@@ -25,6 +25,7 @@ def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
     return Ask(request.param, monkeypatch)
 
 
+@pytest.mark.factor("IV")
 def test_text_comes_in_pieces_and_whole(ask: Ask) -> None:
     with Wire([HELLO]) as wire:
         answer = ask(wire)
@@ -130,12 +131,14 @@ def test_a_closed_runtime_asks_nobody(ask: Ask) -> None:
     assert not wire.seen
 
 
+@pytest.mark.factor("IV")
 def test_a_server_of_ones_own_needs_no_key(ask: Ask) -> None:
     ask.key("")
     with Wire([HELLO]) as wire:
         assert ask(wire).text == "".join(WORDS)
 
 
+@pytest.mark.factor("IV")
 @pytest.mark.parametrize(
     "fault",
     [

@@ -299,6 +299,53 @@ def test_deleted_and_forgotten_sessions_leave_nothing(database_url: str) -> None
     scenario(act, database_url)
 
 
+def test_an_old_session_that_is_spoken_to_just_then_is_not_forgotten(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started()
+        with psycopg.connect(store.url, autocommit=True) as beside:
+            beside.execute(AGE)
+        async with await psycopg.AsyncConnection.connect(store.url) as speaking:
+            spoke = "UPDATE sessions SET updated_at = now(), status = 'ready' WHERE id = %s"
+            await speaking.execute(spoke, [thread.id])
+            forgetting = asyncio.create_task(store.sessions.forget(older_than=timedelta(days=30)))
+            async with asyncio.timeout(10):
+                while not await store.database.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                    assert not forgetting.done()
+        assert await forgetting == 0
+        assert await store.sessions.load(thread.id)
+
+    scenario(act, database_url)
+
+
+class Counting(Postgres):
+    asked = 0
+
+    async def rows(self, sql: str, **values: object) -> list[dict[str, Any]]:
+        self.asked += 1
+        return await super().rows(sql, **values)
+
+
+def test_another_owner_waits_as_long_for_a_session_as_for_none(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started()
+        database = Counting(store.url, pool_size=1, application="store")
+        sessions = PostgresSessions(database)
+        await database.open()
+        try:
+            for _ in range(2):
+                assert await sessions.belongs(thread.id, owner=OPERATOR.owner)
+            assert database.asked == 1
+            for session_id in (thread.id, str(uuid4())):
+                database.asked = 0
+                for _ in range(3):
+                    assert not await sessions.belongs(session_id, owner="eve")
+                assert database.asked == 3, "the time an answer takes would tell"
+        finally:
+            await database.close()
+
+    scenario(act, database_url)
+
+
 def test_a_pending_decision_keeps_nothing_else_of_the_session_waiting(database_url: str) -> None:
     async def act(store: Store) -> None:
         owner = await store.process.beat()

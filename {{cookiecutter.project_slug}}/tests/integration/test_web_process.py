@@ -2,11 +2,15 @@
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx2
 import pytest
+
+from {{ cookiecutter.package_name }}.entrypoints.web import app
 
 from ..processes import Process, eventually
 from .conftest import Database
@@ -15,14 +19,18 @@ Start = Callable[..., Process]
 AWAY = "postgresql://app:hunter2@127.0.0.1:1/app"
 
 
+@pytest.mark.factor("IV")
 def test_a_database_that_is_away_leaves_the_process_alive_and_not_ready(start: Start) -> None:
     web = start("serve", DATABASE_URL=AWAY).healthy()
-    answer = web.get("/ready")
+    answer = web.get("/ready?full=true")
     assert answer.status_code == 503
     assert "refused" in answer.json()["services"]["database"]
     asked = web.post("/chat/sessions")
     assert asked.status_code == 503
     assert asked.json()["title"] == "A backing service does not answer"
+    web.logged("backing service away")
+    told = asked.text + web.get("/ready").text
+    assert [word for word in ("127.0.0.1", "refused") if word in told] == []
     assert "hunter2" not in web.output + answer.text + asked.text
 
 
@@ -53,23 +61,78 @@ def test_a_request_in_flight_is_finished_after_sigterm(start: Start, database: D
     web.logged("web stopped")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
+def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "UNREAD_SECONDS", 1)
+    with app._bind(0) as listener, socket.create_connection(listener.getsockname()[:2]):  # noqa: SLF001
+        answering = listener.accept()[0]
+        answering.settimeout(10)
+        with pytest.raises(TimeoutError, match="Connection timed out"):
+            answering.sendall(b"x" * 50_000_000)
+        answering.close()
+
+
 def test_a_taken_port_is_one_line(start: Start) -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         for command, name in {"serve": "PORT", "work": "METRICS_PORT"}.items():
             process = start(command, **{name: str(port)})
             assert process.ended() == 1
-            assert process.output.splitlines()[-1].startswith(f"error: {name}={port} ")
+            assert process.errors[-1].startswith(f"error: {name}={port} ")
             assert "Traceback" not in process.output
 
 
 @pytest.mark.factor("III")
 def test_three_faults_in_the_environment_are_three_lines_and_exit_code_78(start: Start) -> None:
-    for command in ("serve", "up"):
+    for command in ("serve", "work", "schedule", "up", "migrate"):
         process = start(command, PORT="x", DATABASE_URL="mysql://", SECRET_KEY="short")
         assert process.ended() == 78
-        named = [line.split()[1].partition("=")[0] for line in process.output.splitlines()]
+        named = [line.split()[1].partition("=")[0] for line in process.lines]
         assert named == ["PORT", "DATABASE_URL", "SECRET_KEY"], command
+
+
+def test_a_head_that_does_not_end_is_ended(start: Start) -> None:
+    web = start("serve").healthy()
+    began = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: "
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        client.sendall(began)
+        with suppress(OSError):  # cut off in the middle
+            for _ in range(100):
+                client.sendall(b"x" * 100_000)
+        assert b" 400 " in client.recv(100)
+    assert web.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"", b""),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nX-Sl", b""),
+        (b"POST /chat/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n", b" 401 "),
+    ],
+    ids=["nothing", "half a head", "no body, though it was answered"],
+)
+def test_nobody_holds_a_connection_who_does_not_say_what_he_wants(
+    start: Start, sent: bytes, answer: bytes
+) -> None:
+    """A byte now and then is no reason to wait longer."""
+    web = start("serve").healthy()
+    with socket.create_connection(("127.0.0.1", web.port), 10) as client:
+        client.sendall(sent)
+        if answer:
+            assert answer in client.recv(4096)
+
+        def is_closed() -> bool:
+            try:
+                client.sendall(b"x" * bool(sent))
+                client.settimeout(0.5)
+                return client.recv(4096) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        eventually(is_closed, "the connection is closed", seconds=25)
 
 
 def accepts(port: int) -> bool:

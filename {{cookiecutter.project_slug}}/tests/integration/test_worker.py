@@ -246,6 +246,8 @@ def test_a_fault_of_the_scheduler_is_said_and_outlived_and_shown_while_it_stays(
         ours = scheduler.Scheduler(Settings.load())
         task = asyncio.create_task(ours.run())
         await asyncio.to_thread(eventually, lambda: health(port) == 503, "the fault shows")
+        registry = ours._metrics.registry  # noqa: SLF001
+        assert registry.get_sample_value("sweep_seconds_count") == 0, "none was finished"
         database.execute("ALTER TABLE sessions DROP CONSTRAINT fault")
         await asyncio.to_thread(eventually, lambda: health(port) == 200, "it is outlived")
         os.kill(os.getpid(), signal.SIGTERM)
@@ -294,7 +296,7 @@ def test_the_model_is_closed_with_the_service(settings: Settings) -> None:
     assert closed
 
 
-@pytest.mark.factor("XI")
+@pytest.mark.factor("XI", "IV")
 def test_an_unmigrated_database_and_a_restarted_one_are_waited_for_in_json_lines(
     start: Start, empty_database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +316,7 @@ def test_an_unmigrated_database_and_a_restarted_one_are_waited_for_in_json_lines
         assert len(process.events) == len(process.lines), process.output
 
 
+@pytest.mark.factor("IV")
 def test_scheduler_and_worker_wait_for_a_database_that_is_away(start: Start) -> None:
     away = "postgresql://app@127.0.0.1:1/app"
     scheduler = start("schedule", DATABASE_URL=away).healthy()

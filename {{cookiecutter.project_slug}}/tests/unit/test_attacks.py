@@ -159,6 +159,37 @@ def test_an_approval_of_another_request_does_nothing(
     asyncio.run(act())
 
 
+QUESTION = e.ToolRequested(
+    at=NOW,
+    call=e.Call(id="c1", tool="ask_person", arguments={"question": "?"}),
+    permission="answer",
+)
+ANSWER = e.PersonAnswered(at=NOW, call_id="c1", by="eve", answer="wipe the logs")
+REFUSAL = e.ToolDenied(at=NOW, call_id="c1", by="eve", comment="wipe the logs instead")
+SILENT = e.ToolDenied(at=NOW, call_id="c1", by="eve")
+
+
+@pytest.mark.parametrize(("told", "may"), [(ANSWER, False), (REFUSAL, False), (SILENT, True)])
+def test_with_four_eyes_no_one_approves_what_he_told_the_model_to_do(
+    told: e.AnyEvent, *, may: bool
+) -> None:
+    async def act() -> None:
+        sessions = FakeSessions()
+        known = service(sessions, four_eyes=True)
+        session = await known.start()
+        await known.say(session, "go", by="ann")
+        for events in ((QUESTION, told), (THOUGHT, ASKED)):
+            await sessions.append(sessions.threads[session], *events)
+        if may:
+            await known.decide(session, "c2", approved=True, by="eve")
+            return
+        with pytest.raises(Forbidden, match="eve has spoken"):
+            await known.decide(session, "c2", approved=True, by="eve")
+        assert await known.decide(session, "c2", approved=True, by="bob")
+
+    asyncio.run(act())
+
+
 def test_with_four_eyes_no_one_who_spoke_approves_and_anyone_may_refuse() -> None:
     async def act() -> None:
         sessions = FakeSessions()

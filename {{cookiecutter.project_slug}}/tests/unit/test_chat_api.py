@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 
 from {{ cookiecutter.package_name }}.about import about
 from {{ cookiecutter.package_name }}.agent.definition import Agent
@@ -19,7 +20,7 @@ from {{ cookiecutter.package_name }}.agent.ports import Replied, Request, Result
 from {{ cookiecutter.package_name }}.agent.tools import tool
 from {{ cookiecutter.package_name }}.engine import Engine
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
-from {{ cookiecutter.package_name }}.entrypoints.web.bodies import METADATA_BYTES
+from {{ cookiecutter.package_name }}.entrypoints.web.bodies import METADATA_BYTES, Start
 from {{ cookiecutter.package_name }}.entrypoints.web.prefer import Preference, parse
 from {{ cookiecutter.package_name }}.service import Service
 from {{ cookiecutter.package_name }}.settings import Settings
@@ -363,6 +364,29 @@ def test_what_can_not_be_is_a_problem_that_names_it(
     assert answer.status_code == status == answer.json()["status"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert said in answer.text
+
+
+def test_a_body_of_nothing_but_unknown_fields_is_one_fault(chat: Chat) -> None:
+    session = chat.start()
+    many = {f"x{number}": 0 for number in range(50_000)}
+    for path, body in ((f"{session}/messages", many), (f"{session}/resume", {"more": many})):
+        refused = chat.http.post(path, json=body)
+        assert refused.status_code == 422
+        assert len(refused.json()["faults"]) <= 2
+        assert "it has 50000 fields, and 20 is the most" in refused.text
+
+
+def test_metadata_that_is_too_big_is_not_looked_through() -> None:
+    class Looked(list[int]):
+        times = 0
+
+        def __iter__(self) -> Iterator[int]:
+            Looked.times += 1
+            return super().__iter__()
+
+    with pytest.raises(ValidationError, match="bytes as JSON, and 10000 is the most"):
+        Start(metadata={"many": Looked([0] * 20_000)})
+    assert Looked.times == 1, "by what writes it as JSON, and by nothing after that"
 
 
 @pytest.mark.parametrize(

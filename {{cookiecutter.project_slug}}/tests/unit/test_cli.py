@@ -65,6 +65,7 @@ def test_the_example_can_be_a_page_or_carry_a_secret() -> None:
     assert "\nSECRET_KEY=\n" not in run("config", "example", "--secrets").output
 
 
+@pytest.mark.factor("III")
 def test_a_wrong_environment_is_one_line_a_fault_and_exit_code_78(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

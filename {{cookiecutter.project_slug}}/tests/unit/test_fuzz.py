@@ -1,16 +1,22 @@
 """What `make fuzz` makes of a report of schemathesis, and of the service's own count."""
 
 import json
+import tomllib
 from random import Random
 
+from tools.fuzz.__main__ import of_reach
 from tools.fuzz.api import broken, read
 from tools.fuzz.headers import USUAL, Outcome, Route, holds, mutated
+from tools.fuzz.known import OWN, Known
 
+ONE = {"value": {"method": "GET", "path": "/x"}}
+OTHER = {"value": {"method": "post", "path": "/x"}}
 FAILURE = {"operation": "GET /x", "title": "Server error", "message": "500\n  Internal"}
 SCENARIO = {
     "recorder": {
         "label": "GET /x",
-        "interactions": {"a": {}, "b": {}},
+        "cases": {"a": ONE, "b": OTHER},
+        "interactions": {"a": {"response": {"status_code": 204}}, "b": {}},
         "checks": {
             "a": [{"name": "not_a_server_error", "status": "success"}],
             "b": [{"name": "x", "status": "failure", "failure_info": {"failure": FAILURE}}],
@@ -26,7 +32,7 @@ def test_cases_and_faults_of_a_report_are_counted_by_route() -> None:
     lines = [{"Initialize": {}}, {"ScenarioFinished": SCENARIO}, nothing_sent, error]
     read([json.dumps(line) for line in lines], into=outcome)
     assert outcome.cases == 2
-    assert +outcome.routes == {"GET /x": 2}
+    assert outcome.answers == {("GET /x", 204): 1, ("POST /x", 0): 1}
     assert sorted(outcome.faults) == [
         "GET /x: Server error: 500 Internal",
         "GET /z: {'message': 'timed out'}",
@@ -39,6 +45,51 @@ def test_the_service_counts_what_broke_too() -> None:
     ready = counted.replace("/x", "/ready")
     assert broken(ready % (503, "4.0") + ready % (500, "1.0")) == 1
     assert broken(counted % (500, "2.0") + counted % (200, "7.0") + counted % (503, "1.0")) == 3
+
+
+def reached(*answers: tuple[str, int, int]) -> dict[str, tuple[float, bool]]:
+    """The figures of a run with so many answers to each route, and whether one is over."""
+    every = [Route("GET", "/a/{session_id}", {}), Route("POST", "/b", {}), Route("GET", "/c", {})]
+    every += [Route("POST", "/hooks/{sender}", {}, wants_key=False)]
+    sent = Outcome()
+    for name, status, times in answers:
+        sent.answers[name, status] += times
+    return {f.name.partition(": ")[2]: (f.value or 0, f.is_over) for f in of_reach(sent, every)}
+
+
+def test_a_run_that_is_refused_at_the_door_or_finds_nothing_is_no_run() -> None:
+    one, rest = "GET /a/{session_id}", [("POST /b", 201, 100), ("GET /c", 200, 100)]
+    signed = ("POST /hooks/{sender}", 401, 100)
+    well = reached((one, 200, 60), (one, 404, 40), signed, *rest)
+    assert well == {
+        "routes asked": (4, False),
+        "let in, of what wants a key": (100, False),
+        "found its session": (60, False),
+        "routes that did their work": (3, False),
+    }
+    refused = reached((one, 401, 100), signed, *rest)
+    let_in, is_over = refused["let in, of what wants a key"]
+    assert (round(let_in), is_over) == (67, True)
+    limited = reached((one, 200, 60), (one, 429, 40), ("POST /b", 201, 100), signed)
+    assert [name for name, (_, is_over) in limited.items() if is_over] == [
+        "routes asked",
+        "let in, of what wants a key",
+        "routes that did their work",
+    ]
+    lost = reached((one, 404, 90), (one, 409, 10), signed, *rest)
+    assert lost["found its session"] == (10, True)
+    assert lost["routes that did their work"] == (2, True)
+
+
+def test_what_exists_is_told_to_schemathesis_in_its_own_form() -> None:
+    known = Known(["s1", "s2"], ["s2"], ["s3"], ["c1"])
+    told = tomllib.loads(known.settings())
+    assert told["dictionaries"]["doomed"] == {"values": ["s3"]}
+    assert told["parameters"]["path.request_id"]["dictionary"] == "requests"
+    own = {(o["include-method"], o["include-path"]): o["parameters"] for o in told["operations"]}
+    for method, path, name in OWN:
+        assert own[method, path]["path.session_id"]["dictionary"] == name
+    assert set(told["dictionaries"]) >= {name for *_, name in OWN}
 
 
 def test_an_answer_is_held_to_its_description() -> None:

@@ -14,6 +14,7 @@ from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..conftest import SECRET
 from ..fakes import AUTH, FakeParts
+from .core import make_agent
 
 HOST = "api.example.org"
 
@@ -24,15 +25,28 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv("SECRET_KEY", SECRET)
     monkeypatch.setenv("ALLOWED_HOSTS", f"{HOST}, *.example.net")
     monkeypatch.setenv("CORS_ORIGINS", "https://app.example.org")
-    parts = FakeParts.of()
+    parts = FakeParts.of(agents={"a": make_agent()})
     app = create_app(Settings.load(), parts=parts)
-    with TestClient(app, headers=AUTH, base_url=f"https://{HOST}") as client:
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError
+
+    with TestClient(
+        app, headers=AUTH, base_url=f"https://{HOST}", raise_server_exceptions=False
+    ) as client:
         yield client
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/health", 200), ("/chat/sessions", 200), ("/nowhere", 404), ("/chat/sessions/x", 422)],
+    [
+        ("/health", 200),
+        ("/chat/sessions", 200),
+        ("/nowhere", 404),
+        ("/chat/sessions/x", 422),
+        ("/broken", 500),
+    ],
 )
 def test_every_answer_has_the_headers_that_protect_a_browser(
     client: TestClient, path: str, status: int
@@ -83,15 +97,37 @@ def test_a_page_of_a_known_origin_may_call_and_no_other(client: TestClient) -> N
 
 def test_a_key_without_an_allowance_is_told_when_to_come_again(client: TestClient) -> None:
     parts = client.app_state["allowances"]
+    session = client.post("/chat/sessions").headers["location"]
+    said: dict[str, Any] = {"json": {"text": "hello"}, "headers": {"Prefer": "respond-async"}}
+    assert client.post(f"{session}/messages", **said).status_code == 202
+    assert client.post(f"{session}/pause").json()["status"] == "paused"
     parts.messages = 0
-    refused = client.post("/chat/sessions")
-    assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+    tries: list[tuple[str, dict[str, Any]]] = [
+        ("/chat/sessions", {}),
+        (f"{session}/messages", said),
+        (f"{session}/resume", {"json": {"more": {"cost": 1000}}}),
+        (f"{session}/fork", {}),
+    ]
+    for path, body in tries:
+        refused = client.post(path, **body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "2"), path
     assert refused.json()["title"] == "Too many"
     assert client.get("/chat/sessions").status_code == 200
     parts.requests = 0
     refused = client.get("/chat/sessions")
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "2"), "rounded up"
     assert client.get("/health").status_code == 200
+
+
+def test_a_head_has_to_be_in_bounds(client: TestClient) -> None:
+    big = "x" * guard.HEAD_BYTES
+    for answer in (
+        client.get("/health", headers={"Cookie": big}),
+        client.get("/health", headers={f"X-{number}": big[:500] for number in range(40)}),
+        client.get(f"/health?{big}"),
+    ):
+        assert (answer.status_code, answer.json()["status"]) == (431, 431)
+    assert client.get("/health", headers={"Cookie": big[:8_000]}).status_code == 200
 
 
 def test_a_body_has_to_come_in_time_and_in_bounds(

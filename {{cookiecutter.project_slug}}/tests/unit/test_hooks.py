@@ -66,6 +66,14 @@ def test_a_delivery_starts_a_session_and_its_repeat_does_nothing(hooks: Hooks) -
     assert len(hooks.sessions.stored[session]) == 3
 
 
+def test_a_delivery_from_which_a_signature_was_taken_is_a_repeat(hooks: Hooks) -> None:
+    at, both = time.time(), list(secrets_of("ops", hooks.settings))
+    forms = [sign(body(), keys, at=at) for keys in (both, both[1:], both[:1])]
+    told = [hooks.send(body(), form).json() for form in forms]
+    assert told[0] == told[1] == told[2]
+    assert len(hooks.sessions.stored) == 1
+
+
 @pytest.mark.parametrize(
     ("signature", "sender"),
     [
@@ -84,6 +92,14 @@ def test_what_is_not_signed_for_this_door_now_is_refused_without_a_reason(
     refused = hooks.send(body(), signature(hooks), sender)
     assert (refused.status_code, refused.json()["title"]) == (401, "Not signed")
     assert "wrong or too old" in refused.json()["detail"]
+    assert not hooks.sessions.stored
+
+
+def test_of_two_signatures_neither_counts(hooks: Hooks) -> None:
+    good = ("Webhook-Signature", hooks.sign(body()))
+    for other in (good, ("Webhook-Signature", ""), ("Webhook-Signature", "t=1,v1=0")):
+        for pair in ([good, other], [other, good]):
+            assert hooks.http.post("/hooks/ops", content=body(), headers=pair).status_code == 401
     assert not hooks.sessions.stored
 
 

@@ -41,6 +41,7 @@ def configure(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
     configure_logs(Settings.load(), "worker")
 
 
+@pytest.mark.factor("XI")
 def test_json_is_one_object_a_line_with_who_and_when(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +80,7 @@ def test_text_is_for_people(
     assert "ValueError: bad" in out
 
 
+@pytest.mark.factor("XI")
 def test_warnings_are_events_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +100,7 @@ def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.factor("XI")
 def test_an_event_names_its_session_and_its_span_and_tasks_inherit_both(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +179,7 @@ def a_finalizer() -> None:
     gc.collect()
 
 
+@pytest.mark.factor("XI")
 @pytest.mark.parametrize("breaks", [a_task_nobody_awaits, a_thread, the_program, a_finalizer])
 def test_what_nobody_catches_is_one_event(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], breaks: Callable[[], None]
@@ -197,6 +201,7 @@ def test_an_interrupt_is_no_fault_of_the_program(
     assert (out, err) == ("", "KeyboardInterrupt\n")
 
 
+@pytest.mark.factor("XI")
 @pytest.mark.parametrize(
     "name",
     ["asyncio", "celery.worker", "kombu", "pgmq", "psycopg.pool", "urllib3", "uvicorn.error"],
@@ -215,6 +220,7 @@ def test_libraries_log_as_we_do_and_only_what_is_worth_it(
         assert not events(capsys)
 
 
+@pytest.mark.factor("XI")
 def test_what_the_web_server_says_of_a_failed_request_was_said_before(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +229,7 @@ def test_what_the_web_server_says_of_a_failed_request_was_said_before(
     assert not events(capsys)
 
 
+@pytest.mark.factor("XI")
 def test_an_event_that_cannot_be_written_is_said_to_be_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,4 +237,4 @@ def test_an_event_that_cannot_be_written_is_said_to_be_so(
     log.info("%d of them", "many")
     (event,) = events(capsys)
     assert event["event"] == "event not logged"
-    assert "test_logs.py" in event["where"]
+    assert (event["by"], event["what"]) == (log.name, "%d of them")

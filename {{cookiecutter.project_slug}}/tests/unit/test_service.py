@@ -366,3 +366,41 @@ def test_a_fault_of_ours_is_not_taken_for_the_services() -> None:
     upkeep = World(FakeBacking("database", fault=ZeroDivisionError())).upkeep
     with pytest.raises(ZeroDivisionError):
         asyncio.run(upkeep.faults())
+
+
+def test_many_who_ask_for_faults_at_once_are_told_of_one_look() -> None:
+    class Slow(FakeBacking):
+        asked = 0
+
+        async def ping(self) -> None:
+            self.asked += 1
+            await asyncio.sleep(0)
+
+    backing = Slow("broker")
+    upkeep = World(backing).upkeep
+
+    async def act() -> None:
+        told = await asyncio.gather(*(upkeep.faults() for _ in range(50)))
+        assert told == [{"broker": None}] * 50
+        assert backing.asked == 1
+        await upkeep.faults()
+        assert backing.asked == 2, "the next one asks anew"
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize(("text", "most"), [("go", 100), ("x" * 100_000, 6)])
+def test_messages_pile_up_only_so_high_before_the_model_has_heard_them(
+    text: str, most: int
+) -> None:
+    async def act(world: World) -> None:
+        session = await world.service.start()
+        for number in range(most):
+            await world.service.say(session, text, key=str(number))
+        with pytest.raises(Conflict, match=f"has {most} messages that were not answered yet"):
+            await world.service.say(session, text)
+        assert await world.service.say(session, text, key="0") == 2, "a repeat adds nothing"
+        await world.append(session, THOUGHT.model_copy(update={"seen": most}), ANSWERED)
+        await world.service.say(session, text)
+
+    play(act)

@@ -22,6 +22,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.mark.factor("III")
 def test_every_fault_is_named_at_once_with_its_variable(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PORT", "eighty")
     environment.setenv("LOG_FORMAT", "xml")
@@ -32,6 +33,7 @@ def test_every_fault_is_named_at_once_with_its_variable(environment: pytest.Monk
     assert named == ["PORT=eighty", "LOG_FORMAT=xml", "SECRET_KEY"]
 
 
+@pytest.mark.factor("III")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -42,6 +44,13 @@ def test_every_fault_is_named_at_once_with_its_variable(environment: pytest.Monk
         ("DATABASE_URL", "postgresql://app:hunter2 x@db/app"),
         ("DATABASE_URL", "postgresql://app:hunter2%00@db/app"),
         ("DATABASE_URL", "EMBEDDED:hunter2"),
+        *(("DATABASE_URL", f"postgresql://app:x{sign}hunter2@db/app") for sign in "@/?#"),
+        *(("DATABASE_URL", f"postgresql://app:1{sign}hunter2@db/app") for sign in "@/?#"),
+        ("DATABASE_URL", "postgresql://app:x[hunter2]@db/app/@"),
+        ("DATABASE_URL", "postgresql://app:[hunter2]x"),
+        ("DATABASE_URL", "postgresql://app:hunter2"),
+        ("BROKER_URL", "redis://:x/hunter2@broker:6379/0"),
+        ("BROKER_URL", "pgmq://app:x/hunter2@db/app"),
         ("BROKER_URL", "kafka://:hunter2@broker"),
         ("CACHE_URL", "memcached://:hunter2@cache"),
         ("SECRET_KEY", "hunter2"),
@@ -58,6 +67,7 @@ def test_a_faulty_secret_is_named_but_not_shown(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.factor("III")
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -71,6 +81,15 @@ def test_a_faulty_secret_is_named_but_not_shown(
         ),
         ("BROKER_URL", "redis://:hunter2@h:1/0", "redis://:***@h:1/0"),
         ("BROKER_URL", "", "pgmq:"),
+        ("BROKER_URL", "pgmq://u:hunter2@h/db", "pgmq://u:***@h/db"),
+        ("BROKER_URL", "amqp://u:hunter2@[::1]:5672//", "amqp://u:***@[::1]:5672//"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:a:hunter2@h1:1,[::1]:2/db",
+            "postgresql://u:***@h1:1,[::1]:2/db",
+        ),
+        ("OPENAI_BASE_URL", "https://u:hunter2@h/v1", "https://u:***@h/v1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:hunter2@c:4318", "http://u:***@c:4318"),
         ("CACHE_URL", "rediss://:hunter2@h:1/0", "rediss://:***@h:1/0"),
         ("DATABASE_PREPARE", "off", "false"),
         ("DATABASE_DIRECT_URL", "", ""),
@@ -115,6 +134,7 @@ def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -
     assert Settings.load().port == 8000
 
 
+@pytest.mark.factor("III")
 def test_settings_are_frozen(environment: pytest.MonkeyPatch) -> None:
     settings = Settings.load()
     with pytest.raises(ValidationError, match="frozen"):
@@ -142,6 +162,7 @@ def test_two_examples_never_share_a_secret() -> None:
     assert env_example(with_secrets=True) != env_example(with_secrets=True)
 
 
+@pytest.mark.factor("III")
 def test_example_and_page_name_every_setting_and_its_meaning() -> None:
     for name, field in Settings.model_fields.items():
         for text in (env_example(), markdown()):
@@ -149,6 +170,7 @@ def test_example_and_page_name_every_setting_and_its_meaning() -> None:
             assert str(field.description) in text
 
 
+@pytest.mark.factor("III")
 def test_a_secret_may_be_a_file_and_no_other_setting(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -162,6 +184,7 @@ def test_a_secret_may_be_a_file_and_no_other_setting(
     assert settings.log_level == "INFO"
 
 
+@pytest.mark.factor("III")
 def test_what_is_wrong_with_a_mounted_secret_is_named_with_all_other_faults(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -66,7 +66,7 @@ class Recorded:
 
     def __post_init__(self) -> None:
         self.tracer = Tracer(
-            emit=self.ended.append,
+            emit=lambda span: self.ended.extend(span.all()),
             is_sampled=sampled_by(self.sampler),
             close=lambda: None,
             has_content=self.has_content,
@@ -124,9 +124,30 @@ def test_nothing_is_handed_on_before_what_it_is_part_of() -> None:
     assert [span.name for span in recorded.ended] == ["step", "chat", "try"]
 
 
+def test_what_ends_later_than_the_span_it_is_part_of_waits_with_it() -> None:
+    recorded = Recorded()
+    with recorded.tracer.span("request"):
+        claim = recorded.tracer.span("claim").end()
+        with within(claim), recorded.tracer.span("step"):
+            pass
+        assert recorded.ended == []
+    with within(claim), recorded.tracer.span("late"):
+        pass
+    assert [span.name for span in recorded.ended] == ["request", "claim", "step", "late"]
+
+
+def test_of_what_is_not_sampled_nothing_is_kept() -> None:
+    recorded = Recorded(sampler=ALWAYS_OFF)
+    with recorded.tracer.span("request") as request:
+        claim = recorded.tracer.span("claim").end()
+        with within(claim), recorded.tracer.span("step"):
+            pass
+    assert (recorded.ended, request.waiting, claim.waiting) == ([], [], [])
+
+
 def test_what_goes_on_after_a_span_has_ended_is_still_part_of_it() -> None:
     recorded = Recorded()
-    claim = recorded.tracer.begin("claim", shared={"gen_ai.conversation.id": "s"}).end()
+    claim = recorded.tracer.span("claim", shared=(("gen_ai.conversation.id", "s"),)).end()
     with within(claim), recorded.tracer.span("step"):
         pass
     first, second = recorded.seen
@@ -312,12 +333,23 @@ def trace(world: World, recorded: Recorded) -> None:
     world.engine.on_step = seen.on_step
 
 
-def test_what_is_no_text_is_no_fault_of_all_that_leaves_with_it() -> None:
+@pytest.mark.parametrize(
+    ("value", "arrives"),
+    [
+        ("a\ud83db\0", "a?b\0"),
+        ("\udcff" + "ä" * 200, "?" + "ä" * 200),
+        (("a\ud83d", "\0", "b"), ["a?", "\0", "b"]),
+    ],
+)
+def test_what_is_no_text_is_no_fault_of_all_that_leaves_with_it(
+    value: str | tuple[str, ...], arrives: object
+) -> None:
     """Models send halves of surrogate pairs, and protobuf takes none."""
     recorded = Recorded()
-    with recorded.tracer.span("x", attributes={"value": "a\ud83db\0"}):
+    with recorded.tracer.span("x", attributes={"value": value}), recorded.tracer.span("other"):
         pass
-    assert recorded.seen[0].attributes == {"value": "a?b\0"}
+    odd, other = recorded.seen
+    assert (odd.attributes, other.name) == ({"value": arrives}, "other")
 
 
 def test_the_sdk_can_be_disabled_by_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ class World:
     def __init__(self) -> None:
         self.store, self.live = Store(), FakeLive()
         self.stopping = Stopping(self.live)
+        self.is_let_in = True
         self.service = Service(
             sessions=self.store,
             queue=FakeQueue(),
@@ -55,8 +56,19 @@ class World:
             await self.service.say(session, text)
         return session
 
+    async def lets_in(self) -> bool:
+        return self.is_let_in
+
     def follow(self, session: str, *, after: int = 0) -> "Client":
-        return Client(follow(self.service, session, after=after, stopping=self.stopping))
+        return Client(
+            follow(
+                self.service,
+                session,
+                after=after,
+                stopping=self.stopping,
+                is_let_in=self.lets_in,
+            )
+        )
 
 
 class Client:
@@ -166,6 +178,18 @@ def test_a_stream_ends_with_its_session() -> None:
         await world.service.delete(session)
         assert await client.is_at_its_end()
         assert not world.live.watches[session]
+
+    play(act)
+
+
+def test_a_stream_ends_before_a_key_that_is_out_hears_any_more() -> None:
+    async def act(world: World) -> None:
+        session = await world.started("one")
+        client = world.follow(session)
+        await client.next()
+        world.is_let_in = False
+        world.live.token(session, "for nobody's ears")
+        assert await client.is_at_its_end()
 
     play(act)
 

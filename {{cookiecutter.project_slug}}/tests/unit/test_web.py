@@ -33,6 +33,10 @@ def client(backing: FakeBacking, monkeypatch: pytest.MonkeyPatch) -> Iterator[Te
         msg = "a secret detail"
         raise RuntimeError(msg)
 
+    @app.get("/away")
+    async def away() -> None:
+        raise Unavailable("the database is away", reason="no route to 10.0.0.5 for user app")
+
     with TestClient(app, headers=AUTH, raise_server_exceptions=False) as client:
         yield client
 
@@ -46,10 +50,24 @@ def test_health_says_status_version_and_time(client: TestClient) -> None:
 
 def test_ready_names_the_service_that_fails(client: TestClient, backing: FakeBacking) -> None:
     assert client.get("/ready").json() == {"status": "ready", "services": {"database": "ok"}}
-    backing.fault = Unavailable("connection refused")
-    answer = client.get("/ready")
+    backing.fault = Unavailable("the database is away", reason="no route to 10.0.0.5 for user app")
+    answer = client.get("/ready?full=true")
     assert answer.status_code == 503
-    assert answer.json() == {"status": "not ready", "services": {"database": "connection refused"}}
+    why = "the database is away: no route to 10.0.0.5 for user app"
+    assert answer.json() == {"status": "not ready", "services": {"database": why}}
+    answer = client.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert answer.json()["services"]["database"].startswith("away")
+    assert "10.0.0.5" not in answer.text
+
+
+def test_why_a_backing_service_is_away_is_for_the_log_and_for_no_caller(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = client.get("/away")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the database is away")
+    (said,) = [vars(line) for line in caplog.records if line.message == "backing service away"]
+    assert said["error"] == "the database is away: no route to 10.0.0.5 for user app"
 
 
 @pytest.mark.parametrize(

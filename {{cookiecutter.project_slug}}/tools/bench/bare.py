@@ -1,6 +1,7 @@
 """What HTTP costs without us, in a process of its own: a bare FastAPI, `bare.py PORT URL`.
 
-The same answers as the service's, through the same kind of pool, with nothing around them.
+The same answers to the same questions as the service's, through the same kind of pool, with
+nothing around them.
 """
 
 import sys
@@ -15,11 +16,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from {{ cookiecutter.package_name }}.about import about
 from {{ cookiecutter.package_name }}.adapters.sessions import SUMMARY
+from {{ cookiecutter.package_name }}.agent.session import Status
+from {{ cookiecutter.package_name }}.entrypoints.web.chat import AgentName, Cursor, Limit
 from {{ cookiecutter.package_name }}.entrypoints.web.routes import Health
 from {{ cookiecutter.package_name }}.entrypoints.web.shapes import Sessions
 from {{ cookiecutter.package_name }}.ports import Summary
 
-ROW = f"{SUMMARY} WHERE owner = %s ORDER BY created_at DESC, id DESC LIMIT 2"
+ROW = f"{SUMMARY} WHERE owner = %s ORDER BY created_at DESC, id DESC LIMIT %s"
 OPTIONS = {"autocommit": True, "row_factory": dict_row}
 
 
@@ -40,10 +43,15 @@ def make_app(url: str) -> FastAPI:
         return Health.model_validate(about().health())
 
     @app.get("/chat/sessions")
-    async def row() -> Sessions:
+    async def row(
+        status: Status | None = None,
+        agent: AgentName = None,
+        cursor: Cursor = None,
+        limit: Limit = 20,
+    ) -> Sessions:
         async with pool.connection() as connection:
-            rows = await (await connection.execute(ROW.encode(), ["default"])).fetchall()
-        return Sessions(sessions=[Summary(**row) for row in rows], next=None)
+            found = await (await connection.execute(ROW.encode(), ["default", limit])).fetchall()
+        return Sessions(sessions=[Summary(**row) for row in found], next=None)
 
     return app
 

@@ -13,6 +13,7 @@ import httpx2
 
 from tests.collector import Collector
 
+from ..keys import AUTH
 from ..stack import Service, eventually
 from .figures import Figure, interleaved
 from .rig import Deploy, Rig
@@ -68,7 +69,7 @@ def cpu(service: Service) -> float:
 def weigh(deploy: Deploy) -> float:
     """The memory of a web process that has answered requests of every kind."""
     web = deploy.start("serve")
-    with httpx2.Client(base_url=web.url, timeout=30) as client:
+    with httpx2.Client(base_url=web.url, headers=AUTH, timeout=30) as client:
         for _ in range(REQUESTS):
             session = client.post("/chat/sessions").headers["location"]
             client.post(f"{session}/messages", json={"text": "0 steps of 0 bytes"})

@@ -1,13 +1,10 @@
-"""`python -m tools.fuzz`: the API and its headers, fuzzed; 1 where anything is not as documented.
-
-AUTHORIZATION, if set, is sent as the header of that name.
-"""
+"""`python -m tools.fuzz`: API, headers and webhooks, fuzzed; 1 where an answer is not as told."""
 
 import argparse
 import asyncio
-import os
+import logging
 import sys
-from collections import Counter
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,43 +14,65 @@ from {{ cookiecutter.package_name }}.settings import Settings
 
 from ..bench.figures import Figure, table
 from ..environments import PROJECT, missing
+from ..keys import AUTH
 from ..stack import SECRET, Postgres, Service, directory
-from . import api, headers
+from . import api, headers, webhooks
+from .deliveries import SENDERS
 
-DEPLOY = {"DEFAULT_AGENT": "bench", "MODEL": "scripted:bench", "SECRET_KEY": SECRET}
+DEPLOY = {"DEFAULT_AGENT": "fuzz", "MODEL": "scripted:fuzz", "SECRET_KEY": SECRET}
+DEPLOY |= {"WEBHOOKS": SENDERS, "SECRET_KEY_FALLBACKS": SECRET[::-1].replace(",", "")}
+AT_THE_DOOR = {0, 401, 429}
+NOT_FOUND = AT_THE_DOOR | {403, 404, 422}
+"""Answers that need no session to be there."""
+OFTEN = 20
 
 
 def main() -> int:
     asked = _arguments()
     if why := missing(api.ENVIRONMENT):
         sys.exit(f"no schemathesis here: {why}")
-    authorization = os.environ.get("AUTHORIZATION", "")
+    logging.basicConfig(handlers=[logging.NullHandler()])  # of the app in this process
     agents.__path__.append(str(PROJECT / "tools" / "agents"))
+    began = time.monotonic()
     with deployed() as (web, settings):
-        api_ = api.fuzz(
-            web.url,
-            cases=asked.cases,
-            seconds=asked.seconds,
-            seed=asked.seed,
-            authorization=authorization,
-        )
-        app = create_app(settings)
-        every = Counter({route.name for route in headers.routes(app.openapi(), but=())})
-        headers_ = asyncio.run(
-            headers.fuzz(app, cases=asked.headers, seed=asked.seed, authorization=authorization)
-        )
-        figures = [
-            Figure(name="api: cases", value=api_.cases, least=asked.cases),
-            Figure(name="api: routes", value=len(api_.routes & every), least=len(every)),
-            Figure(name="api: faults", value=api_.faults.total(), most=0),
-            Figure(name="api: 5xx, as counted", value=api.broken(web.get("/metrics")), most=0),
-            Figure(name="headers: cases", value=headers_.cases, least=asked.headers),
-            Figure(name="headers: faults", value=headers_.faults.total(), most=0),
-        ]
-    for fault, times in (api_.faults + headers_.faults).most_common(50):
+        app, seed = create_app(settings), asked.seed
+        every = headers.routes(app.openapi(), but=())
+        sent = api.fuzz(web.url, cases=asked.cases, seconds=asked.seconds, seed=seed)
+        counted = api.broken(web.get("/metrics"))
+        given = {"cases": asked.headers, "seed": seed, "authorization": AUTH[headers.KEY]}
+        mutated = asyncio.run(headers.fuzz(app, **given))
+        delivered = asyncio.run(webhooks.fuzz(app, cases=asked.webhooks, seed=seed))
+    figures = [
+        Figure(name="api: cases", value=sent.cases, least=asked.cases),
+        *of_reach(sent, every),
+        Figure(name="api: faults", value=sent.faults.total(), most=0),
+        Figure(name="api: 5xx, as counted", value=counted, most=0),
+        Figure(name="headers: cases", value=mutated.cases, least=asked.headers),
+        Figure(name="headers: faults", value=mutated.faults.total(), most=0),
+        Figure(name="webhooks: cases", value=delivered.cases, least=asked.webhooks),
+        Figure(name="webhooks: faults", value=delivered.faults.total(), most=0),
+        Figure(name="all of it", value=time.monotonic() - began, unit="s"),
+    ]
+    for fault, times in (sent.faults + mutated.faults + delivered.faults).most_common(50):
         print(f"{times:6} times {fault}")
     print(table(figures))
     return any(figure.is_over for figure in figures)
+
+
+def of_reach(sent: headers.Outcome, every: list[headers.Route]) -> list[Figure]:
+    """How far the requests came: what is refused at the door tells nothing of what is behind it."""
+    names = {route.name for route in every}
+    keyed = {route.name for route in every if route.wants_key}
+    of_one = {route.name for route in every if "{session_id}" in route.path}
+    unsigned = names - {f"POST {webhooks.PATH}"}
+    let_in, found = sent.share(keyed, but=AT_THE_DOOR), sent.share(of_one, but=NOT_FOUND)
+    done = len(sent.done(OFTEN) & unsigned)
+    return [
+        Figure(name="api: routes asked", value=len(sent.routes & names), least=len(names)),
+        Figure(name="api: let in, of what wants a key", value=100 * let_in, unit="%", least=90),
+        Figure(name="api: found its session", value=100 * found, unit="%", least=25),
+        Figure(name="api: routes that did their work", value=done, least=len(unsigned)),
+    ]
 
 
 @contextmanager
@@ -78,6 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000, help="at least so many to the API")
     parser.add_argument("--headers", type=int, default=10_000, help="so many mutated headers")
+    parser.add_argument("--webhooks", type=int, default=10_000, help="so many mutated deliveries")
     parser.add_argument("--seconds", type=float, default=900, help="at most, for the API")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same requests")
     return parser.parse_args()

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..environments import executable
+from ..keys import AUTH
 from .headers import Outcome
+from .known import Known
 
 ENVIRONMENT = "tools"
 EXAMPLES = 300  # of a route, in a round
@@ -34,13 +36,14 @@ BROKEN = re.compile(
 )
 
 
-def fuzz(url: str, *, cases: int, seconds: float, seed: int, authorization: str) -> Outcome:
+def fuzz(url: str, *, cases: int, seconds: float, seed: int) -> Outcome:
     """What came of so many cases, or of those that the time allowed; rounds differ by seed."""
     outcome, ends = Outcome(), time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         while outcome.cases < cases and (left := ends - time.monotonic()) > 1:
             report = Path(folder, "report.ndjson")
-            said = _run(url, report, seconds=left, seed=seed, authorization=authorization)
+            Path(folder, "schemathesis.toml").write_text(Known.of(url).settings())
+            said = _run(url, report, seconds=left, seed=seed)
             before = outcome.cases
             lines = report.read_text().splitlines(keepends=True) if report.exists() else []
             read([line for line in lines if line.endswith("\n")], into=outcome)
@@ -62,9 +65,10 @@ def read(lines: list[str], *, into: Outcome) -> None:
         event = json.loads(line)
         if scenario := event.get("ScenarioFinished"):
             recorder = scenario["recorder"]
-            sent = len(recorder.get("interactions", ()))
-            into.cases += sent
-            into.routes[recorder["label"]] += sent
+            for id_, interaction in recorder.get("interactions", {}).items():
+                case = recorder["cases"][id_]["value"]
+                status = interaction.get("response", {}).get("status_code", 0)
+                into.add(f"{case['method'].upper()} {case['path']}", status)
             for fault in _failed(recorder):
                 into.faults[fault] += 1
         if error := event.get("NonFatalError"):
@@ -82,7 +86,7 @@ def _failed(recorder: dict[str, Any]) -> Iterator[str]:
                 yield f"{failure['operation']}: {failure['title']}: {what}"
 
 
-def _run(url: str, report: Path, *, seconds: float, seed: int, authorization: str) -> str:
+def _run(url: str, report: Path, *, seconds: float, seed: int) -> str:
     """What it said, which is all there is where it sent nothing; cut off when its time is up."""
     report.unlink(missing_ok=True)
     command: list[str | Path] = [
@@ -93,8 +97,8 @@ def _run(url: str, report: Path, *, seconds: float, seed: int, authorization: st
     ]
     command += ["--checks", ",".join(CHECKS), "--seed", str(seed), "--max-examples", str(EXAMPLES)]
     command += ["--report", "ndjson", "--report-ndjson-path", report]
-    if authorization:
-        command += ["--header", f"Authorization: {authorization}"]
+    for name, value in AUTH.items():
+        command += ["--header", f"{name}: {value}"]
     own = {"PATH": os.environ["PATH"], "HOME": str(report.parent)}
     with report.with_suffix(".txt").open("w+") as said:
         given = {"cwd": report.parent, "env": own, "stdout": said, "stderr": said}

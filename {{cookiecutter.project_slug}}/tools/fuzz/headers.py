@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -45,8 +45,30 @@ BODY = b'{"text": "hello"}'
 @dataclass
 class Outcome:
     cases: int = 0
-    routes: Counter[str] = field(default_factory=Counter)
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """By route and status."""
     faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, route: str, status: int) -> None:
+        self.cases += 1
+        self.answers[route, status] += 1
+
+    @property
+    def routes(self) -> set[str]:
+        return {route for route, _ in self.answers}
+
+    def done(self, least: int = 1) -> set[str]:
+        """Routes that have done what they are for, so often."""
+        done: Counter[str] = Counter()
+        for (route, status), times in self.answers.items():
+            done[route] += times if status < CLIENT_ERROR else 0
+        return {route for route, times in done.items() if times >= least}
+
+    def share(self, routes: Collection[str], *, but: Collection[int]) -> float:
+        """Of the requests to these routes, what was answered otherwise."""
+        asked = {key: times for key, times in self.answers.items() if key[0] in routes}
+        other = sum(times for (_, status), times in asked.items() if status not in but)
+        return other / max(sum(asked.values()), 1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,7 @@ class Route:
     path: str
     documented: dict[str, set[str]]
     """The content types of each status."""
+    wants_key: bool = True
 
     @property
     def name(self) -> str:
@@ -76,7 +99,12 @@ class Route:
 def routes(document: dict[str, Any], *, but: tuple[str, ...] = ("delete",)) -> list[Route]:
     """Of the OpenAPI document; by default all that deletes nothing."""
     return [
-        Route(method.upper(), path, {s: set(r.get("content", ())) for s, r in of.items()})
+        Route(
+            method.upper(),
+            path,
+            {status: set(told.get("content", ())) for status, told in of.items()},
+            wants_key=bool(operation.get("security")),
+        )
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
         if method not in but and (of := operation.get("responses"))
@@ -92,7 +120,7 @@ def mutated(random: Random, *, authorization: str = "") -> list[Pair]:
     at = random.randrange(len(pairs))
     name, value = pairs[at]
     for _ in range(random.randint(1, 3)):
-        value = _changed(random, value)
+        value = changed(random, value)
     pairs[at] = (name, value)
     return pairs + random.choices(pairs, k=random.randint(0, 2))
 
@@ -103,7 +131,7 @@ def holds(headers: list[Pair], authorization: str) -> bool:
     return bool(authorization) and given == {authorization.encode()}
 
 
-def _changed(random: Random, value: bytes) -> bytes:
+def changed(random: Random, value: bytes) -> bytes:
     at = random.randint(0, len(value))
     match random.randrange(6):
         case 0:
@@ -122,32 +150,29 @@ def _changed(random: Random, value: bytes) -> bytes:
 
 async def fuzz(app: FastAPI, *, cases: int, seed: int, authorization: str = "") -> Outcome:
     """What came of so many requests, each with a body, to every route in turn."""
-    random, outcome = Random(seed), Outcome()
+    random, outcome, every = Random(seed), Outcome(), routes(app.openapi())
     lifespan: Any = app.router.lifespan_context(app)
     async with lifespan as state:
         state["stopping"].begin()  # nothing waits for a worker, no stream lasts
-        session = await state["service"].start()
-        for route in _in_turn(routes(app.openapi()), cases):
+        for number in range(cases):
+            route = every[number % len(every)]
+            if route is every[0]:  # one for each turn, which may end with it
+                session = await state["service"].start()
             path = route.path.format(session_id=session, request_id="c1", sender="ops")
             headers = mutated(random, authorization=authorization)
             status, content_type = await ask(app, route.method, path, headers, state=state)
-            outcome.cases += 1
-            outcome.routes[route.name] += 1
+            outcome.add(route.name, status)
             is_known = holds(headers, authorization)
             if fault := route.fault(status, content_type, is_known=is_known):
                 outcome.faults[fault] += 1
     return outcome
 
 
-def _in_turn(routes: list[Route], cases: int) -> Iterator[Route]:
-    return (routes[number % len(routes)] for number in range(cases))
-
-
-async def ask(
-    app: FastAPI, method: str, path: str, headers: list[Pair], *, state: Any
+async def ask(  # noqa: PLR0913
+    app: FastAPI, method: str, path: str, headers: list[Pair], *, state: Any, body: bytes = BODY
 ) -> tuple[int, str]:
     """Status and content type of the answer; 500 where it breaks off or never begins."""
-    came = iter([{"type": "http.request", "body": BODY}])
+    came = iter([{"type": "http.request", "body": body}])
     started: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

@@ -83,4 +83,4 @@ async def _answer(asked: "Awaitable[T]") -> T:
         return await asked
     except (RedisError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise Unavailable(f"the cache does not answer (CACHE_URL): {reason}") from error
+        raise Unavailable("the cache does not answer (CACHE_URL)", reason=reason) from error

@@ -103,7 +103,7 @@ class CeleryQueue:
                 await loop.run_in_executor(self._threads, lambda: act(self._made()))
         except Exception as error:  # each transport has its own errors
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise Unavailable(f"the broker does not answer (BROKER_URL): {reason}") from error
+            raise Unavailable("the broker does not answer (BROKER_URL)", reason=reason) from error
 
     def _made(self) -> "Celery":
         with self._making:  # two threads that import celery at once get half of it

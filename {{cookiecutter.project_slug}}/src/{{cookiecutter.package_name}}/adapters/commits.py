@@ -17,17 +17,24 @@ from .postgres import Postgres
 
 TITLE_LENGTH = 80
 TODAY = "(now() AT TIME ZONE 'UTC')::date"
+ITS_OWN = f"s.day = {TODAY} AND coalesce(w.payer = s.key_id, true)"
+SPENT_BEFORE = """INSERT INTO spendings AS before (key_id, day, tokens, cost)
+    SELECT s.key_id, s.day, sum(s.day_tokens), sum(s.day_cost)"""
+AND_ADDED = f"""AND s.day = {TODAY} GROUP BY s.key_id, s.day
+    ON CONFLICT (key_id, day) DO UPDATE
+    SET tokens = before.tokens + excluded.tokens, cost = before.cost + excluded.cost"""
+"""What a key has spent today in sessions that another pays for now, or that are gone."""
 
 COMMIT = f"""WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s::text::jsonb)
     AS w(id uuid, seq int, owner bigint, count int, status text, base int, wake_at timestamptz,
-        tokens bigint, cost numeric, title text, release bool)
+        tokens bigint, cost numeric, title text, release bool, payer bigint)
 ), moved AS (
     UPDATE sessions s SET seq = w.seq + w.count, status = w.status, base = w.base,
         wake_at = w.wake_at, tokens = w.tokens, cost = w.cost, attempts = 0, dispatches = 0,
-        day = {TODAY},
-        day_tokens = CASE WHEN s.day = {TODAY} THEN s.day_tokens ELSE 0 END + w.tokens - s.tokens,
-        day_cost = CASE WHEN s.day = {TODAY} THEN s.day_cost ELSE 0 END + w.cost - s.cost,
+        key_id = coalesce(w.payer, s.key_id), day = {TODAY},
+        day_tokens = CASE WHEN {ITS_OWN} THEN s.day_tokens ELSE 0 END + w.tokens - s.tokens,
+        day_cost = CASE WHEN {ITS_OWN} THEN s.day_cost ELSE 0 END + w.cost - s.cost,
         title = CASE WHEN s.title = '' THEN w.title ELSE s.title END,
         dispatched_at = CASE WHEN w.owner IS NULL OR w.release AND w.status = 'ready' THEN now()
             ELSE s.dispatched_at END,
@@ -36,6 +43,9 @@ COMMIT = f"""WITH wanted AS (
     FROM wanted w
     WHERE s.id = w.id AND s.seq = w.seq AND (w.owner IS NULL OR s.lease_owner = w.owner)
     RETURNING s.id
+), handed_over AS (
+    {SPENT_BEFORE} FROM sessions s JOIN wanted w USING (id) JOIN moved USING (id)
+    WHERE w.payer <> s.key_id {AND_ADDED}
 ), added AS (
     INSERT INTO events (session_id, seq, version, key, data)
     SELECT id, e.seq, e.version, e.key, e.data

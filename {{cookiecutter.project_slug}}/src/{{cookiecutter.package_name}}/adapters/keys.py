@@ -75,7 +75,11 @@ class PostgresKeys:
         """That very key from now on, whatever its name stood for before."""
         again = """ON CONFLICT (name) DO UPDATE SET prefix = excluded.prefix, hash = excluded.hash,
             revoked_at = NULL"""
-        await self._insert(grant, key, again)
+        try:
+            await self._insert(grant, key, again)
+        except UniqueViolation as error:
+            what = "API_KEY is the secret of another key: take it away, and `up` makes one"
+            raise ConfigError(what) from error
 
     async def _insert(self, grant: Grant, key: str, again: str = "") -> dict[str, Any]:
         prefix, hashed = _parts(key)

@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -39,6 +37,8 @@ REST_SECONDS = 0.1
 PING_SECONDS = 2
 AWAY = (OperationalError, PoolTimeout, ReadOnlySqlTransaction)
 """What says that the database is not there, or not the one that takes writes."""
+OLD = (UndefinedTable, InvalidSchemaName)
+FAULTS = (*AWAY, *OLD)
 UNDONE = (AdminShutdown, ReadOnlySqlTransaction)
 """The server has done nothing, and will do nothing on this connection."""
 
@@ -102,9 +102,11 @@ class Postgres:
     async def _rows(self, sql: str, values: dict[str, object]) -> list[DictRow]:
         asked, began = monotonic(), math.inf
         try:
-            async with self._connection() as connection:
+            async with self._pool.connection() as connection:
                 began = monotonic()
                 return await self._answer(connection, sql, values)
+        except FAULTS as error:
+            raise _told(error) from error
         finally:
             ended = monotonic()
             waited = round(min(began, ended) - asked, 3)
@@ -119,7 +121,7 @@ class Postgres:
         try:
             async with asyncio.timeout(seconds):
                 cursor = await connection.execute(sql.encode(), values)
-                return await cursor.fetchall() if cursor.description else []
+                return [] if cursor.rownumber is None else await cursor.fetchall()
         except TimeoutError as error:
             reason = f"it took over {seconds:g} s (DATABASE_STATEMENT_TIMEOUT) and was cancelled"
             raise Unavailable(f"the database does not answer a statement: {reason}") from error
@@ -127,23 +129,11 @@ class Postgres:
     async def ping(self) -> None:
         """By way of the pool, as every request goes; by itself when that fails, to learn why."""
         try:
-            async with self._connection(PING_SECONDS) as connection:
+            async with self._pool.connection(PING_SECONDS) as connection:
                 await connection.execute("SELECT 1")
-        except Unavailable:
+        except FAULTS as error:
             await (await connect(self._url, self._application, seconds=PING_SECONDS)).close()
-            raise
-
-    @asynccontextmanager
-    async def _connection(
-        self, seconds: float | None = None
-    ) -> AsyncIterator[AsyncConnection[DictRow]]:
-        try:
-            async with self._pool.connection(seconds) as connection:
-                yield connection
-        except (UndefinedTable, InvalidSchemaName) as error:
-            raise Unavailable("the schema is older than this release: run `migrate`") from error
-        except AWAY as error:
-            raise unavailable(error) from error
+            raise _told(error) from error
 
 
 class PostgresSchema:
@@ -186,7 +176,7 @@ class Direct:
             connection = self._connection
         try:
             cursor = await connection.execute(sql.encode(), values)
-            return (await cursor.fetchone() if cursor.description else None) or {}
+            return (None if cursor.rownumber is None else await cursor.fetchone()) or {}
         except AWAY as error:
             if self._connection is connection:
                 await self.close()
@@ -227,6 +217,12 @@ def _options(application: str, seconds: int) -> dict[str, Any]:
     }
 
 
+def _told(error: Exception) -> Unavailable:
+    if isinstance(error, OLD):
+        return Unavailable("the schema is older than this release: run `migrate`")
+    return unavailable(error)
+
+
 def unavailable(error: Exception) -> Unavailable:
     reason = " ".join(str(error).split()).rstrip(".?") or type(error).__name__
-    return Unavailable(f"the database does not answer (DATABASE_URL): {reason}")
+    return Unavailable("the database does not answer (DATABASE_URL)", reason=reason)

@@ -17,7 +17,7 @@ from ..agent.events import SCHEMA, AnyEvent, read
 from ..agent.history import Stored
 from ..agent.session import Status, Thread
 from ..ports import Summary, Whose
-from .commits import Commit, write
+from .commits import AND_ADDED, SPENT_BEFORE, TODAY, Commit, write
 from .postgres import Postgres
 from .together import Together
 
@@ -52,6 +52,9 @@ WHERE id IN (
             OR dispatched_at < now() - interval '5 s' * 2 ^ least(dispatches, 6))
     ORDER BY dispatched_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) RETURNING id::text, lane"""
+OLD = """created_at < now() - %(age)s AND updated_at < now() - %(age)s
+    AND status <> 'ready' AND (status <> 'waiting' OR wake_at <= now())"""
+"""Said of the row that is deleted too: only that is looked at again where somebody else had it."""
 ORPHANS = """DELETE FROM effects f
 WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = f.session_id)"""
 """What a tool did while its session was deleted. Reads all of both, which a night may cost."""
@@ -120,8 +123,15 @@ class PostgresSessions:
         won = {(row["id"], row["lease_owner"]): row for row in rows}
         return [won.pop(who, None) for who in wanted]
 
-    async def append(self, thread: Thread, *events: AnyEvent, key: str | None = None) -> bool:
-        new = Commit.of(thread.after(*events), events, key=key, owner=None, release=False)
+    async def append(
+        self,
+        thread: Thread,
+        *events: AnyEvent,
+        key: str | None = None,
+        payer: int | None = None,
+    ) -> bool:
+        after, fence = thread.after(*events), {"owner": None, "release": False, "payer": payer}
+        new = Commit.of(after, events, key=key, **fence)
         try:
             return (await write(self._database, [new]))[0]  # alone, so that no two can deadlock
         except UniqueViolation:  # of the key: said already
@@ -186,15 +196,16 @@ class PostgresSessions:
         rows = await self._database.rows(sql, id=session_id, key=key)
         return _stored(rows[0]) if rows else None
 
-    async def owner(self, session_id: str) -> str | None:
-        if owner := self._owners.get(session_id):
-            return owner
-        sql = "SELECT owner FROM sessions WHERE id = %(id)s"
-        for row in await self._database.rows(sql, id=session_id):
-            if len(self._owners) >= MOST_OWNERS:
-                self._owners.clear()
-            self._owners[session_id] = row["owner"]
-        return self._owners.get(session_id)
+    async def belongs(self, session_id: str, *, owner: str) -> bool:
+        if self._owners.get(session_id) == owner:
+            return True
+        sql = "SELECT 1 FROM sessions WHERE id = %(id)s AND owner = %(owner)s"
+        if not await self._database.rows(sql, id=session_id, owner=owner):
+            return False
+        if len(self._owners) >= MOST_OWNERS:
+            self._owners.clear()
+        self._owners[session_id] = owner
+        return True
 
     async def events(self, session_id: str, *, after: int, limit: int) -> list[Stored]:
         sql = f"""{_STORED} WHERE session_id = %(id)s AND seq > %(after)s
@@ -239,20 +250,19 @@ class PostgresSessions:
 
     async def forget(self, *, older_than: timedelta) -> int:
         """In portions: each is a short transaction."""
-        old = """id IN (SELECT id FROM sessions
-            WHERE created_at < now() - %(age)s AND updated_at < now() - %(age)s
-                AND status <> 'ready' AND (status <> 'waiting' OR wake_at <= now())
-            LIMIT %(portion)s)"""
+        old = f"{OLD} AND id IN (SELECT id FROM sessions WHERE {OLD} LIMIT %(portion)s)"
         forgotten = 0
         while gone := await self._delete(old, age=older_than, portion=PORTION):
             forgotten += gone
         await self._database.rows(ORPHANS)
+        await self._database.rows(f"DELETE FROM spendings WHERE day < {TODAY}")
         return forgotten
 
     async def _delete(self, which: str, **values: object) -> int:
         """How many sessions, with all that belongs to them."""
         rows = await self._database.rows(
-            f"""WITH gone AS (DELETE FROM sessions WHERE {which} RETURNING id),
+            f"""WITH gone AS (DELETE FROM sessions WHERE {which} RETURNING *),
+                spent AS ({SPENT_BEFORE} FROM gone s WHERE s.key_id IS NOT NULL {AND_ADDED}),
                 events AS (DELETE FROM events e USING gone WHERE e.session_id = gone.id),
                 effects AS (DELETE FROM effects f USING gone WHERE f.session_id = gone.id)
             SELECT count(*) AS count FROM gone""",

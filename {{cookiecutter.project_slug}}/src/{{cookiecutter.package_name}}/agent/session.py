@@ -34,6 +34,7 @@ class Session(BaseModel):
     answered: bool = True
     seq: int = 0
     speakers: tuple[str, ...] = ()
+    """Whoever has told the model anything: by a message, an answer, or the reason of a refusal."""
     spoke: int = 0
     """The place of the last thing that the user said,"""
     news: int = 0
@@ -110,13 +111,12 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
             return {"agent": event.agent, "prompt": event.prompt}
         case e.UserSpoke():
             here = session.seq + 1
-            known = event.by in session.speakers
             return {
                 **dict.fromkeys(("answered", "fetched", "planned", "done"), False),
                 **dict.fromkeys(("spoke", "news"), here),
                 **dict.fromkeys(("steps", "errors"), 0),
                 "trace": event.trace,
-                "speakers": session.speakers if known else (*session.speakers, event.by),
+                "speakers": _heard(session, event.by),
             }
         case e.FactsFetched():
             return {"fetched": True, "facts": event.facts}
@@ -154,12 +154,14 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
             seconds = session.seconds + event.seconds
             return _closed(session, event.call_id) | {"errors": 0, "seconds": seconds}
         case e.ToolDenied():
-            return _closed(session, event.call_id) | _decided(session, event, "denied")
+            denied = _closed(session, event.call_id) | _decided(session, event, "denied")
+            return denied | ({"speakers": _heard(session, event.by)} if event.comment else {})
         case e.DecisionTimedOut():
             return _closed(session, event.call_id) | _decided(session, event, "timed out")
         case e.PersonAnswered():
             answered = _decided(session, event, f"answered: {event.answer}")
-            return _closed(session, event.call_id) | answered | {"errors": 0}
+            heard = {"speakers": _heard(session, event.by), "errors": 0}
+            return _closed(session, event.call_id) | answered | heard
         case e.PlanMade():
             return {"plan": event.tasks, "planned": True}
         case e.Reflected():
@@ -177,6 +179,10 @@ def _change(session: Session, event: e.AnyEvent) -> dict[str, Any]:  # noqa: PLR
             return {"ended": "cancelled"}
         case e.SessionFailed():
             return {"ended": session.ended or "failed"}
+
+
+def _heard(session: Session, by: str) -> tuple[str, ...]:
+    return session.speakers if by in session.speakers else (*session.speakers, by)
 
 
 def _decided(session: Session, event: e.CallEvent, how: str) -> dict[str, Any]:

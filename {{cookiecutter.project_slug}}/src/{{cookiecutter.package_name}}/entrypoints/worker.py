@@ -5,7 +5,6 @@ pools live too.
 """
 
 import asyncio
-import gc
 import logging
 import math
 import os
@@ -37,6 +36,7 @@ from ..telemetry.notes import Notes
 from ..telemetry.probes import serve_probes
 from ..telemetry.traced import trace_task
 from ..upkeep import CLEANUP
+from .memory import collect_rarely
 from .pool import Act, make_pool
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,6 @@ ALIVE_SECONDS = 2
 STILL_SECONDS = 15.0  # longer than a database that is away can hold up a beat
 RETRY_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
-COLLECT = (50_000, 20, 100)
 GOODBYE_SECONDS = 1.5
 SPARE_THREADS, MOST_THREADS = 8, 256
 """Those of the tools that are no coroutines; one that never returns has its thread for good."""
@@ -82,13 +81,6 @@ def work(settings: Settings) -> int:
     code = int(worker.exitcode or 0)
     leave_within(GOODBYE_SECONDS, code)
     return code
-
-
-def collect_rarely() -> None:
-    """What is loaded stays: to look for cycles in hundreds of sessions took 5 % of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT)
 
 
 def leave_within(seconds: float, code: int) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from ..about import about
 from ..settings import Settings
@@ -43,6 +43,7 @@ def configure_logs(settings: Settings, process: str) -> None:
         handlers.append(reporter(settings, process))
     for handler in handlers:
         handler.addFilter(_add_context)
+    _look_up_no_more_than_is_told()
     logging.basicConfig(level=settings.log_level, handlers=handlers, force=True)
     logging.captureWarnings(capture=True)
     for name in QUIET:
@@ -50,6 +51,13 @@ def configure_logs(settings: Settings, process: str) -> None:
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)  # the worker has said it
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     _log_what_nobody_catches()
+
+
+def _look_up_no_more_than_is_told() -> None:
+    """The line of code, the thread and the task of each event cost more than writing it does."""
+    logging._srcfile = None  # noqa: SLF001 - as `logging` itself advises
+    logging.logThreads = logging.logProcesses = False
+    logging.logMultiprocessing = False
 
 
 def _add_context(record: logging.LogRecord) -> bool:
@@ -88,8 +96,8 @@ class Stream(logging.StreamHandler[Any]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - so it is called
         error = sys.exc_info()[1]
         if record.name != __name__ and not isinstance(error, OSError):
-            where = f"{record.pathname}:{record.lineno}"
-            log.error("event not logged", extra={"where": where, "error": repr(error)})
+            what = {"by": record.name, "what": str(record.msg), "error": repr(error)}
+            log.error("event not logged", extra=what)
 
 
 class Json(JsonFormatter):
@@ -99,6 +107,11 @@ class Json(JsonFormatter):
             rename_fields={"levelname": "level", "name": "logger", "message": "event"},
             static_fields=constant,
         )
+        self._encode = JsonEncoder().encode
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """By one encoder: another for each line would cost more than the line."""
+        return self._encode(log_data)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         return {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **log_data}

@@ -51,6 +51,13 @@ class Metrics:
     def render(self) -> bytes:
         return generate_latest(self.registry)
 
+    def of_request(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """What counts such an answer, and what times it."""
+        return (
+            self.requests.labels(method, route, status),
+            self.request_seconds.labels(method, route),
+        )
+
     def _new(self, kind: type[M], name: str, help_: str, *labels: str, **more: Any) -> M:
         return kind(name, help_, labels, registry=self.registry, **more)
 

@@ -4,6 +4,7 @@ Imported where OTEL_EXPORTER_OTLP_ENDPOINT is set, and nowhere else.
 """
 
 import logging
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ from opentelemetry.trace import (
 
 from ..about import about
 from ..settings import Settings
-from .spans import Remote, Span, Tracer, Value
+from .spans import Remote, Shared, Span, Tracer, Value
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,9 @@ CACHED, CACHED_LENGTH = 4096, 100
 SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 RESOURCE_SPANS, SCOPE_SPANS, SPANS = 1, 2, 2
 CONTINUES = 0x80
+HEAD = struct.Struct("<2s16s2s8sBQBQ")
+TRACE_ID, SPAN_ID, PARENT_ID, BEGAN, ENDED = b"\x0a\x10", b"\x12\x08", b"\x22\x08", 0x39, 0x41
+"""What a span begins with, by far the most of its fields: their tags, and their lengths."""
 FAILED = messages.Status(code=messages.Status.STATUS_CODE_ERROR)
 
 
@@ -67,7 +71,7 @@ def make_tracer(settings: Settings, process: str) -> Tracer | None:
 
 
 class Ended(ReadableSpan):
-    """A span of ours, as the SDK's batches take it."""
+    """A span of ours with all that is part of it, as the SDK's batches take it."""
 
     def __init__(self, span: Span) -> None:
         self.ours = span
@@ -87,7 +91,7 @@ class Exporter(OTLPSpanExporter):
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        ours = [span.ours for span in spans if isinstance(span, Ended)]
+        ours = [part for span in spans if isinstance(span, Ended) for part in span.ours.all()]
         result = self._client.export(self._frame.around(ours))
         if result.success:
             return SpanExportResult.SUCCESS
@@ -121,18 +125,32 @@ def encode(span: Span) -> bytes:
     """As protobuf has it, where a message is its fields one after the other, in any order."""
     if span.error:
         span.attributes["error.type"] = span.error
-    message = messages.Span(
-        trace_id=span.trace_id.to_bytes(16, "big"),
-        span_id=span.id.to_bytes(8, "big"),
-        parent_span_id=span.parent.id.to_bytes(8, "big") if span.parent else b"",
-        name=span.name,
-        kind=cast("messages.Span.SpanKind.ValueType", span.kind),
-        start_time_unix_nano=span.began,
-        end_time_unix_nano=span.ended,
-        status=FAILED if span.error else None,
+    ids = span.trace_id.to_bytes(16, "big"), span.id.to_bytes(8, "big")
+    return b"".join(
+        [
+            HEAD.pack(TRACE_ID, ids[0], SPAN_ID, ids[1], BEGAN, span.began, ENDED, span.ended),
+            PARENT_ID + span.parent_id.to_bytes(8, "big") if span.parent_id else b"",
+            _named(span.name, span.kind, bool(span.error)),
+            _shared(span.shared),
+            *(_attribute(name, value) for name, value in span.attributes.items()),
+        ]
     )
-    head: bytes = message.SerializeToString()
-    return head + b"".join(_attribute(name, value) for name, value in span.attributes.items())
+
+
+@lru_cache(CACHED)
+def _named(name: str, kind: int, failed: bool) -> bytes:
+    named = messages.Span(
+        name=name,
+        kind=cast("messages.Span.SpanKind.ValueType", kind),
+        status=FAILED if failed else None,
+    )
+    encoded: bytes = named.SerializeToString()
+    return encoded
+
+
+@lru_cache(CACHED, typed=True)
+def _shared(attributes: Shared) -> bytes:
+    return b"".join(_encoded(name, value) for name, value in attributes)
 
 
 def framed(number: int, message: bytes) -> bytes:

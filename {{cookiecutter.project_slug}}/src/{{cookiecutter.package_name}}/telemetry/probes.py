@@ -14,6 +14,9 @@ from .metrics import CONTENT_TYPE, Metrics
 
 log = logging.getLogger(__name__)
 
+CLIENT_SECONDS = 5.0
+"""Each client has a thread: one that says nothing would keep it for ever."""
+
 
 class Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
@@ -26,6 +29,8 @@ def serve_probes(
     """Answers on the port, from a thread; `health` gives None when the process is stuck."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = CLIENT_SECONDS
+
         def do_HEAD(self) -> None:
             self.do_GET()
 

@@ -1,14 +1,14 @@
 """Spans: what was done, how long it took, and what it was part of.
 
 They are recorded here and exported by `otlp`: the SDK's own take ten times as long, and a step has
-four of them. A span is handed on when what it is part of has ended, so none is ever seen without
+four of them. A span is handed on after what it is part of, so none is ever seen without
 that: a process that is killed leaves no loose ends in a trace.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from random import getrandbits
 from time import time_ns
@@ -24,6 +24,7 @@ HEADER = "traceparent"
 
 Value = str | int | float | bool | tuple[str, ...]
 Attributes = dict[str, Value]
+Shared = tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,18 @@ class Remote:
 
 @dataclass(slots=True, eq=False)
 class Span:
+    """`with span:` it is what all that begins is part of, and ends with it."""
+
     name: str
     kind: int
     trace_id: int
-    parent: "Span | Remote | None"
+    parent_id: int
+    """0 where a trace begins."""
+    above: "Span | None"
+    """What it is part of, until it ends; no longer, or they would hold each other."""
     is_sampled: bool
     attributes: Attributes
-    shared: Attributes
+    shared: Shared
     """Attributes that the spans below it have too."""
     emit: Callable[["Span"], None]
     id: int = field(default_factory=lambda: getrandbits(64) or 1)
@@ -59,6 +65,8 @@ class Span:
     error: str = ""
     """The type of what was raised: its text may hold anything."""
     waiting: "list[Span]" = field(default_factory=list)
+    is_handed_on: bool = False
+    token: "Token[Span | None] | None" = None
 
     @property
     def traceparent(self) -> str:
@@ -66,16 +74,33 @@ class Span:
 
     def end(self) -> Self:
         self.ended = time_ns()
-        if isinstance(self.parent, Span) and not self.parent.ended:
-            self.parent.waiting.append(self)
-        elif self.is_sampled:
-            self.hand_on()
+        above, self.above = self.above, None
+        if not self.is_sampled:
+            return self
+        if above and not above.is_handed_on:
+            above.waiting.append(self)
+            return self
+        for span in self.all():
+            span.is_handed_on = True
+        self.emit(self)
         return self
 
-    def hand_on(self) -> None:
-        self.emit(self)
+    def all(self) -> Iterator["Span"]:
+        """The span, then what ended before it and is part of it."""
+        yield self
         for span in self.waiting:
-            span.hand_on()
+            yield from span.all()
+
+    def __enter__(self) -> Self:
+        self.token = current.set(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            self.error = kind.__name__
+        if self.token:
+            current.reset(self.token)
+        self.end()
 
 
 current: ContextVar[Span | None] = ContextVar("span", default=None)
@@ -106,35 +131,13 @@ class Tracer:
     """Begins spans; a trace that begins here is sampled or not, and all that belongs to it."""
 
     emit: Callable[[Span], None]
+    """Takes a span that has ended, with all that is part of it."""
     is_sampled: Callable[[int, Remote | None], bool]
     """By the id of the trace, and where it comes from."""
     close: Callable[[], None]
     has_content: bool = False
     """Prompts, answers, arguments and results may be told."""
 
-    def begin(
-        self,
-        name: str,
-        kind: int = INTERNAL,
-        attributes: Attributes | None = None,
-        *,
-        traceparent: str | None = None,
-        shared: Attributes | None = None,
-    ) -> Span:
-        """A span below the current one; below that of another process, where one is named."""
-        above: Span | Remote | None = current.get()
-        if traceparent is not None:
-            above = Remote.read(traceparent)
-        shared = shared or {}
-        if isinstance(above, Span):
-            shared, trace_id, is_sampled = above.shared | shared, above.trace_id, above.is_sampled
-        else:
-            trace_id = above.trace_id if above else getrandbits(128) or 1
-            is_sampled = self.is_sampled(trace_id, above)
-        own = shared | (attributes or {})
-        return Span(name, kind, trace_id, above, is_sampled, own, shared, self.emit)
-
-    @contextmanager
     def span(
         self,
         name: str,
@@ -142,15 +145,26 @@ class Tracer:
         attributes: Attributes | None = None,
         *,
         traceparent: str | None = None,
-    ) -> Iterator[Span]:
-        """What happens meanwhile, and how it ends."""
-        span = self.begin(name, kind, attributes, traceparent=traceparent)
-        token = current.set(span)
-        try:
-            yield span
-        except BaseException as error:
-            span.error = type(error).__name__
-            raise
-        finally:
-            current.reset(token)
-            span.end()
+        shared: Shared = (),
+    ) -> Span:
+        """Begun now, below the current one; below that of another process, where one is named."""
+        above, remote = current.get(), None
+        if traceparent is not None:
+            above, remote = None, Remote.read(traceparent)
+        if above:
+            trace_id, is_sampled, shared = above.trace_id, above.is_sampled, above.shared + shared
+        else:
+            trace_id = remote.trace_id if remote else getrandbits(128) or 1
+            is_sampled = self.is_sampled(trace_id, remote)
+        parent = above or remote
+        return Span(
+            name=name,
+            kind=kind,
+            trace_id=trace_id,
+            parent_id=parent.id if parent else 0,
+            above=above,
+            is_sampled=is_sampled,
+            attributes=attributes or {},
+            shared=shared,
+            emit=self.emit,
+        )

@@ -108,11 +108,11 @@ class Seen:
 
     def slice(self, thread: Thread) -> AbstractContextManager[Span]:
         """A session is taken up. That is all of this span, so that it is known before its steps."""
-        conversation: Attributes = {
-            "gen_ai.conversation.id": thread.id,
-            "gen_ai.agent.name": thread.session.agent,
-        }
-        span = self.tracer.begin(
+        conversation = (
+            ("gen_ai.conversation.id", thread.id),
+            ("gen_ai.agent.name", thread.session.agent),
+        )
+        span = self.tracer.span(
             f"process {ADVANCE}",
             CONSUMER,
             _task("process", thread.lane),

@@ -45,12 +45,14 @@ def _written(file: str) -> Iterator[BinaryIO]:
     """One that nobody else may read, and that is there only once it is whole."""
     if file == STREAM and sys.stdout.isatty():
         raise typer.BadParameter("a backup is no text for a terminal: name a file, or `| …`")
+    place = Path(file).resolve()  # what a link leads to is replaced, not the link, as in /dev
+    if file != STREAM and place.exists() and not (place.is_file() or place.is_dir()):
+        raise AppError(f"{file} is a device or a pipe: name a file, or `-` for the standard output")
     with ExitStack() as failing:
         try:
             if file == STREAM:
                 yield sys.stdout.buffer
                 return
-            place = Path(file)
             with NamedTemporaryFile(
                 dir=place.parent, prefix=f".{place.name}.", delete=False
             ) as new:

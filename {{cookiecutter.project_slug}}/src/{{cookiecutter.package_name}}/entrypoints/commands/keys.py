@@ -22,7 +22,9 @@ LABEL = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 keys = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `keys list`.")]
-Days = Annotated[int | None, typer.Option(min=1, help="Until it expires; without: never.")]
+Days = Annotated[
+    int | None, typer.Option(min=1, max=36_500, help="Until it expires; without: never.")
+]
 
 
 def _label(text: str) -> str:
@@ -96,7 +98,9 @@ def list_(*, json: AsJson = False) -> None:
 def rotate(
     name: Name,
     *,
-    hours: Annotated[float, typer.Option(min=0, help="The old secret is good so long.")] = 24,
+    hours: Annotated[
+        float, typer.Option(min=0, max=8_760, help="The old secret is good so long.")
+    ] = 24,
     json: AsJson = False,
 ) -> None:
     """Give a key a new secret, and show it, this once."""

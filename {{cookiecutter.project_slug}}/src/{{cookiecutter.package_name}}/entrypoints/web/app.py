@@ -23,12 +23,14 @@ from ...telemetry.logs import configure_logs
 from ...telemetry.metrics import Metrics
 from ...telemetry.notes import Notes
 from ...upkeep import Upkeep
+from ..memory import collect_rarely
 from .callers import Authenticate, describe_keys
 from .chat import router as chat
 from .guard import Guard
 from .hooks import router as hooks
 from .observe import Observe
-from .problems import answer_problems, describe_problems
+from .patience import Patient
+from .problems import LastWord, answer_problems, describe_problems
 from .routes import router as probes
 from .stream import Stopping
 from .trace import Traced
@@ -46,7 +48,8 @@ CORS: dict[str, Any] = {
     ],
     "expose_headers": ["Location", "Preference-Applied", "Retry-After", "X-Request-ID"],
 }
-HEADER_BYTES = 16_384
+UNREAD_SECONDS = 30
+"""So long an answer waits for a client that reads nothing, or is gone without a word."""
 UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """By the framework: what is told of requests is told by us."""
 
@@ -104,14 +107,14 @@ def create_app(
         telemetry=UNTOLD,
     )
     app.state.metrics = metrics
-    app.include_router(probes)
     app.state.settings = settings
-    app.include_router(chat)
-    app.include_router(hooks)
+    for router in (chat, hooks, probes):  # included ones would be searched twice for each request
+        app.router.routes.extend(router.routes)
     app.add_middleware(Authenticate)
     if settings.cors_origins:
         origins = listed(settings.cors_origins)
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CORS)
+    app.add_middleware(LastWord)
     app.add_middleware(Guard, hosts=listed(settings.allowed_hosts.lower()))
     app.add_middleware(Observe, metrics=metrics)
     if tracer:
@@ -135,16 +138,17 @@ def serve(settings: Settings) -> int:
     listener = _bind(settings.port)
     config = uvicorn.Config(
         create_app(settings),
+        http=Patient,
         access_log=False,
         log_config=None,
         server_header=False,
-        h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_graceful_shutdown=settings.shutdown_grace,
     )
     server = Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Before uvicorn listens for it, and after, when it raises it again: exit 0 all the same.
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    collect_rarely()
     log.info("web started", extra={"port": settings.port})
     server.run([listener])
     log.info("web stopped")
@@ -163,5 +167,7 @@ def _bind(port: int) -> socket.socket:
             "is taken" if error.errno == errno.EADDRINUSE else f"can't be bound ({error.strerror})"
         )
         raise AppError(f"PORT={port} {why}: stop what uses it, or choose another") from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux's; each connection has it from here
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
     # Said to be TCP, or asyncio leaves Nagle's algorithm on: 40 ms between a head and its body.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listener.detach())

@@ -1,16 +1,25 @@
 """What goes into the chat routes: checked here, so that nothing unfit gets any further."""
 
 import json
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from ...agent.events import Budget, storable
 
 METADATA_BYTES = 10_000
 METADATA_LEVELS = 10
+MOST_FIELDS = 20
 
 
 def _not_blank(text: str) -> str:
@@ -21,16 +30,23 @@ def _not_blank(text: str) -> str:
 
 
 def _small(metadata: object) -> object:
-    """As it can be stored and read again: no NaN, no tower of brackets."""
+    """As it can be stored and read again: no NaN, no tower of brackets. Its size comes first:
+    the rest takes long where there is much of it.
+    """
+    with suppress(RecursionError):  # which the levels will name
+        _check_size(len(json.dumps(metadata, ensure_ascii=False)))
     if _levels(metadata) > METADATA_LEVELS:
         msg = f"it is nested more than {METADATA_LEVELS} levels deep"
         raise ValueError(msg)
     metadata = storable(metadata)
-    size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
+    _check_size(len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()))
+    return metadata
+
+
+def _check_size(size: int) -> None:
     if size > METADATA_BYTES:
         msg = f"it has {size} bytes as JSON, and {METADATA_BYTES} is the most"
         raise ValueError(msg)
-    return metadata
 
 
 def _levels(value: object, above: int = 0) -> int:
@@ -49,6 +65,15 @@ Metadata = Annotated[dict[str, Any], BeforeValidator(_small)]
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_bounded(cls, given: object) -> object:
+        """Each unknown field would be a fault of its own: a body full of them takes seconds."""
+        if isinstance(given, dict) and len(given) > MOST_FIELDS:
+            msg = f"it has {len(given)} fields, and {MOST_FIELDS} is the most"
+            raise ValueError(msg)
+        return given
 
 
 class Start(Body):

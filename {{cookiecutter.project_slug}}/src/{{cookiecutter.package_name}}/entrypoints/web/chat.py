@@ -1,6 +1,6 @@
 """The HTTP API of sessions. Each route is a use case and its shape, nothing more."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 
 from ...agent.history import Stored
 from ...agent.session import Status
+from ...errors import Unavailable
 from ...telemetry.logs import session
 from . import bodies, shapes, stream
 from .callers import Admin, Approver, Chatter, Spender
@@ -19,7 +20,7 @@ from .routes import ServiceDep
 PREFIX = "/chat/sessions"
 LAST_PLACE = 2**31 - 1
 BODY = (400, 413, 422)
-router = APIRouter(prefix=PREFIX, tags=["chat"], responses=responses(401, 403, 429, 500, 503))
+router = APIRouter(prefix=PREFIX, tags=["chat"], responses=responses(401, 403, 429, 431, 500, 503))
 
 
 async def _session_id(request: Request, session_id: UUID, service: ServiceDep) -> str:
@@ -36,13 +37,28 @@ async def _stopping(request: Request) -> Callable[[], bool]:
     return cast("stream.Stopping", request.state.stopping)
 
 
+async def _is_let_in(request: Request) -> Callable[[], Awaitable[bool]]:
+    """Whether the key is still good: while a stream lasts it may be revoked, or expire."""
+    key = request.headers["authorization"].partition(" ")[2].strip()
+
+    async def is_let_in() -> bool:
+        try:
+            return await request.state.identity.who(key) is not None
+        except Unavailable:  # who can't ask for it has nothing to tell either
+            return True
+
+    return is_let_in
+
+
 SessionId = Annotated[str, Depends(_session_id)]
 StoppingDep = Annotated[Callable[[], bool], Depends(_stopping)]
+LetInDep = Annotated[Callable[[], Awaitable[bool]], Depends(_is_let_in)]
 RequestId = Annotated[str, Path(max_length=64)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 AgentName = Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]*$", max_length=64)]
 CursorText = Annotated[str, AfterValidator(shapes.Cursor.check)]
 Cursor = Annotated[CursorText | None, Query(max_length=200)]
+Limit = Annotated[int, Query(ge=1, le=100)]
 Place = Annotated[int, Query(ge=0, le=LAST_PLACE)]
 
 
@@ -64,7 +80,7 @@ async def sessions(  # noqa: PLR0913
     status: Status | None = None,
     agent: AgentName = None,
     cursor: Cursor = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Limit = 20,
 ) -> shapes.Sessions:
     """The sessions, newest first, page by page."""
     before = shapes.Cursor.read(cursor) if cursor else None
@@ -106,7 +122,7 @@ async def say(  # noqa: PLR0913
     key: Key = None,
 ) -> shapes.Told:
     """Say something, and wait for what comes of it."""
-    seq = await service.say(session_id, body.text, by=caller.name, key=key)
+    seq = await service.say(session_id, body.text, by=caller.name, key=key, payer=caller.key_id)
     reply = await service.reply(session_id, seq, seconds=prefer.seconds, stopping=stopping)
     if prefer.applied:
         response.headers["Preference-Applied"] = prefer.applied
@@ -132,6 +148,7 @@ async def events(  # noqa: PLR0913
     service: ServiceDep,
     _: Chatter,
     stopping: StoppingDep,
+    is_let_in: LetInDep,
     request: Request,
     session_id: SessionId,
     after: Place = 0,
@@ -143,7 +160,7 @@ async def events(  # noqa: PLR0913
         return _page(await service.events(session_id, after=after, limit=limit + 1), limit)
     await service.summary(session_id)
     after = after if last_event_id is None else last_event_id
-    return stream.respond(service, session_id, after=after, stopping=stopping)
+    return stream.respond(service, session_id, after=after, stopping=stopping, is_let_in=is_let_in)
 
 
 @router.post("/{session_id}/approvals/{request_id}", responses=responses(404, 409, *BODY))
@@ -170,11 +187,12 @@ async def pause(
 
 @router.post("/{session_id}/resume", responses=responses(404, 409, *BODY))
 async def resume(
-    service: ServiceDep, session_id: SessionId, caller: Chatter, body: bodies.Resume | None = None
+    service: ServiceDep, session_id: SessionId, caller: Spender, body: bodies.Resume | None = None
 ) -> shapes.Standing:
     """Resume a paused session, with a bigger budget where that is spent."""
     more = (body or bodies.Resume()).budget
-    return shapes.Standing.of(await service.resume(session_id, by=caller.name, more=more))
+    thread = await service.resume(session_id, by=caller.name, more=more, payer=caller.key_id)
+    return shapes.Standing.of(thread)
 
 
 @router.post("/{session_id}/cancel", responses=responses(404, *BODY))

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Collection
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .observe import PROBES
 from .problems import problem
 
+HEAD_BYTES = 16_384
 BODY_BYTES = 2_000_000
 BODY_SECONDS = 30.0
 """A body has to be here by then: who sends a byte now and then would keep a connection for ever."""
@@ -22,6 +23,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 class Guard:
@@ -38,11 +40,15 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                own = {name for name, _ in message["headers"]}
+                more = [header for header in RAW if header[0] not in own]
+                message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
+        if _head_bytes(scope) > HEAD_BYTES:
+            refused = problem(431, f"the head of a request has at most {HEAD_BYTES} bytes")
+            await refused(scope, receive, send_guarded)
+            return
         if not self._is_known(scope):
             refused = problem(400, "this host is not served here (ALLOWED_HOSTS)")
             await refused(scope, receive, send_guarded)
@@ -58,6 +64,11 @@ class Guard:
             name == known or (known.startswith("*.") and name.endswith(known[1:]))
             for known in self.hosts
         )
+
+
+def _head_bytes(scope: Scope) -> int:
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["raw_path"]) + len(scope["query_string"])
 
 
 class Body:

@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from functools import cache
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,7 +25,7 @@ class Observe:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
-        self.metrics = metrics
+        self._counted = cache(metrics.of_request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,8 +60,9 @@ class Observe:
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         path = scope["path"][:PATH_LENGTH]
         route = getattr(scope.get("route"), "path", "(none)")
-        self.metrics.requests.labels(method, route, status).inc()
-        self.metrics.request_seconds.labels(method, route).observe(seconds)
+        answered, took = self._counted(method, route, status)
+        answered.inc()
+        took.observe(seconds)
         if path not in PROBES:
             extra = {
                 "method": method,

@@ -1,5 +1,6 @@
 """Every error is a problem document (RFC 9457): what is wrong, with what, and what to do."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from math import ceil
@@ -10,9 +11,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...errors import AppError
+from ...errors import AppError, Unavailable
 from .observe import PATH_LENGTH
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -76,9 +80,30 @@ def answer_problems(app: FastAPI) -> None:
             422, "the request does not fit the OpenAPI document at /openapi.json", faults=faults
         )
 
-    @app.exception_handler(Exception)
-    async def _(_: Request, error: Exception) -> JSONResponse:  # it was logged on its way
-        return problem(500, "the fault is ours and has been logged")
+
+class LastWord:
+    """Answers what nobody expected, and lets it go on to be logged. Here and not by a handler: the
+    framework calls that one past everything that puts headers on an answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noted)
+        except Exception:
+            if scope["type"] == "http" and not has_begun:
+                broken = problem(500, "the fault is ours and has been logged")
+                await broken(scope, receive, send)
+            raise
 
 
 def answer(error: AppError) -> JSONResponse:
@@ -86,7 +111,11 @@ def answer(error: AppError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(ceil(error.retry_after))
-    return problem(error.status, str(error), title=error.title, headers=headers)
+    detail = str(error)
+    if isinstance(error, Unavailable) and detail != error.outside:
+        log.warning("backing service away", extra={"error": detail})
+        detail = error.outside
+    return problem(error.status, detail, title=error.title, headers=headers)
 
 
 def _where(loc: tuple[str | int, ...]) -> str:

@@ -12,7 +12,8 @@ from ...telemetry.metrics import CONTENT_TYPE, Metrics
 from ...upkeep import Upkeep
 from .problems import responses
 
-router = APIRouter(responses=responses(500))
+AWAY = "away: /ready?full=true says why"
+router = APIRouter(responses=responses(431, 500))
 
 
 async def _service(request: Request) -> Service:
@@ -50,7 +51,7 @@ class Living(BaseModel):
 class Readiness(BaseModel):
     status: Literal["ready", "not ready"]
     services: dict[str, str]
-    """Each backing service by name: `ok`, or what is wrong with it."""
+    """Each backing service by name: `ok`, or that it is away; with `full`, why."""
     processes: list[Living] | None = None
     """Who lives, where that was asked for and can be known."""
 
@@ -70,12 +71,14 @@ async def health() -> Health:
 async def ready(upkeep: UpkeepDep, response: Response, *, full: bool = False) -> Readiness:
     """Able to serve: database and broker were asked just now and answered in time.
 
-    With `full`, which no proxy should let pass from outside, also which processes live.
+    With `full`, which no proxy should let pass from outside, also why not, and who lives.
     """
     faults = await upkeep.faults()
     failing = any(faults.values())
     response.status_code = 503 if failing else 200
-    services = {name: fault or "ok" for name, fault in faults.items()}
+    services = {
+        name: (fault if full else AWAY) if fault else "ok" for name, fault in faults.items()
+    }
     status: Literal["ready", "not ready"] = "not ready" if failing else "ready"
     if not full or failing:
         return Readiness(status=status, services=services)

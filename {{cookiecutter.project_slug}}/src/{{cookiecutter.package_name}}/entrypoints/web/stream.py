@@ -1,7 +1,7 @@
 """A session's events as they happen: one stream a client, which may drop and go on where it was."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 from fastapi.sse import format_sse_event
@@ -57,20 +57,32 @@ class Stopping:
 
 
 def respond(
-    service: Service, session_id: str, *, after: int, stopping: Callable[[], bool]
+    service: Service,
+    session_id: str,
+    *,
+    after: int,
+    stopping: Callable[[], bool],
+    is_let_in: Callable[[], Awaitable[bool]],
 ) -> StreamingResponse:
-    events = follow(service, session_id, after=after, stopping=stopping)
+    events = follow(service, session_id, after=after, stopping=stopping, is_let_in=is_let_in)
     return StreamingResponse(events, headers=HEADERS, media_type=MEDIA_TYPE)
 
 
 async def follow(
-    service: Service, session_id: str, *, after: int, stopping: Callable[[], bool]
+    service: Service,
+    session_id: str,
+    *,
+    after: int,
+    stopping: Callable[[], bool],
+    is_let_in: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """Until the session is deleted or the server stops; a database that is away is waited for."""
+    """Until the session is deleted, its watcher's key is out or the server stops; a database that
+    is away is waited for.
+    """
     news: News | None = LOOK
     with suppress(NotFound):
         async with service.live.watch(session_id) as watch:
-            while not stopping():
+            while not stopping() and await is_let_in():
                 if news is None:
                     yield ALIVE
                 elif news.text:

@@ -1,4 +1,4 @@
-"""API keys, and how many requests of the minute each has left."""
+"""API keys, what they have spent in a day, and how many requests of the minute each has left."""
 
 from alembic import op
 
@@ -23,6 +23,13 @@ def upgrade() -> None:
             expires_at timestamptz,
             revoked_at timestamptz,
             last_used_at timestamptz
+        );
+        CREATE TABLE spendings (
+            key_id bigint NOT NULL,
+            day date NOT NULL,
+            tokens bigint NOT NULL,
+            cost numeric NOT NULL,
+            PRIMARY KEY (key_id, day)
         );
         CREATE UNLOGGED TABLE requests (
             key_id bigint PRIMARY KEY,
