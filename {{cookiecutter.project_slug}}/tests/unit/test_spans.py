@@ -346,10 +346,11 @@ def test_what_is_no_text_is_no_fault_of_all_that_leaves_with_it(
 ) -> None:
     """Models send halves of surrogate pairs, and protobuf takes none."""
     recorded = Recorded()
-    with recorded.tracer.span("x", attributes={"value": value}), recorded.tracer.span("other"):
+    odd_span = recorded.tracer.span("x\ud83d", attributes={"value": value})
+    with odd_span, recorded.tracer.span("other"):
         pass
     odd, other = recorded.seen
-    assert (odd.attributes, other.name) == ({"value": arrives}, "other")
+    assert (odd.name, odd.attributes, other.name) == ("x?", {"value": arrives}, "other")
 
 
 def test_the_sdk_can_be_disabled_by_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:

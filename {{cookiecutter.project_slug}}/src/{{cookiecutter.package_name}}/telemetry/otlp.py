@@ -140,7 +140,7 @@ def encode(span: Span) -> bytes:
 @lru_cache(CACHED)
 def _named(name: str, kind: int, failed: bool) -> bytes:
     named = messages.Span(
-        name=name,
+        name=_clean(name),
         kind=cast("messages.Span.SpanKind.ValueType", kind),
         status=FAILED if failed else None,
     )
@@ -190,8 +190,13 @@ def _any(value: Value) -> AnyValue:
         case float():
             return AnyValue(double_value=value)
         case str():
-            return AnyValue(string_value=value.encode(errors="replace").decode())
+            return AnyValue(string_value=_clean(value))
     return AnyValue(array_value=ArrayValue(values=map(_any, value)))
+
+
+def _clean(text: str) -> str:
+    """Half a surrogate pair is no text, and would be a fault of all that leaves with it."""
+    return text.encode(errors="replace").decode()
 
 
 def _resource(settings: Settings, process: str) -> Resource:
