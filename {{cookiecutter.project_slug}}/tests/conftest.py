@@ -189,6 +189,12 @@ def migrated_database(server: Embedded) -> str:
     return _create(server, f"test_{uuid4().hex}", template="migrated")
 
 
+@pytest.fixture(scope="session")
+def untouched_database(server: Embedded) -> str:
+    """One of which the server's autovacuum has nothing to say: no plan depends on the hour."""
+    return _create(server, f"test_{uuid4().hex}", template="migrated")
+
+
 @pytest.fixture
 def database_url(migrated_database: str) -> str:
     """The URL of a database with the schema of this release, and nothing in it."""

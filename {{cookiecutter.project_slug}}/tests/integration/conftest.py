@@ -17,8 +17,8 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def plans(migrated_database: str) -> Iterator[Plans]:
-    plans = Plans(migrated_database)
+def plans(untouched_database: str) -> Iterator[Plans]:
+    plans = Plans(untouched_database)
     with plans.recording():
         yield plans
 

@@ -30,22 +30,22 @@ BAD = {
 
 
 @pytest.mark.parametrize("sql", GOOD)
-def test_what_an_index_serves_is_well(database_url: str, sql: str) -> None:
-    assert judge(database_url, sql, GOOD[sql]) == []
+def test_what_an_index_serves_is_well(untouched_database: str, sql: str) -> None:
+    assert judge(untouched_database, sql, GOOD[sql]) == []
 
 
 @pytest.mark.parametrize("sql", BAD)
-def test_what_no_index_serves_is_seen(database_url: str, sql: str) -> None:
+def test_what_no_index_serves_is_seen(untouched_database: str, sql: str) -> None:
     values = {"title": "x", "lane": "x", "v": "x"}
-    (fault,) = judge(database_url, sql, values)
+    (fault,) = judge(untouched_database, sql, values)
     assert BAD[sql] in fault
 
 
 def test_a_statement_of_an_adapter_is_noted_by_itself_and_judged_once(
-    settings: Settings, migrated_database: str
+    settings: Settings, untouched_database: str
 ) -> None:
     """A recorder of its own, or what is sent here would count."""
-    plans = Plans(migrated_database)
+    plans = Plans(untouched_database)
 
     async def act() -> None:
         async with running(settings, "test") as app:
@@ -62,6 +62,6 @@ def test_a_statement_of_an_adapter_is_noted_by_itself_and_judged_once(
 
 
 @pytest.mark.parametrize("sql", READS_ALL)
-def test_what_is_let_through_needs_to_be(database_url: str, sql: str) -> None:
+def test_what_is_let_through_needs_to_be(untouched_database: str, sql: str) -> None:
     """An exception that an index made needless would hide the next fault."""
-    assert judge(database_url, sql)
+    assert judge(untouched_database, sql)
