@@ -4,12 +4,13 @@ BIN := .venv/bin
 READY := .venv/.ready
 PROJECT := {{cookiecutter.project_slug}}
 DEMO := build/release-agent
+CONTAINERS := tests/test_containers.py tests/test_compose.py
 # The machine's certificates, as pip and git use them: a company's proxy needs no setting of its own.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test check format options lock matrix prove bench chaos
+.PHONY: help setup demo smoke test image check format options lock matrix prove bench chaos
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -23,15 +24,19 @@ smoke: $(DEMO) ## the same, unattended: one conversation over HTTP, then stop
 	cd $(DEMO) && $(MAKE) smoke
 
 test: check ## tests of the template, then the default product's own check, test, smoke and prove
-	$(BIN)/pytest -n 2 --ignore=tests/test_product.py
+	$(BIN)/pytest -n 2 --ignore=tests/test_product.py $(CONTAINERS:%=--ignore=%)
 	$(BIN)/pytest tests/test_product.py
+
+image: setup ## build the default product's image with real tools, run all of it hardened, and by compose
+	$(BIN)/pytest -s $(CONTAINERS)
 
 check: setup ## lint, types, pages and workflows of the template
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tools.options --check
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(PROJECT)/.github/workflows/ci.yml'
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(PROJECT)/.github/workflows/ci.yml' \
+		'$(PROJECT)/.github/workflows/nightly.yml' '$(PROJECT)/.github/workflows/release.yml'
 	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci '$(PROJECT)/.gitlab-ci.yml'
 	$(BIN)/zizmor --config zizmor.yml --offline --quiet --no-progress --pedantic '$(PROJECT)/.github'
 
@@ -45,6 +50,8 @@ options: setup ## write docs/options.md from cookiecutter.json
 lock: $(DEMO) ## renew every pin: the tools', the default product's, and the names that dependencies take
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group pyproject.toml:dev --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		requirements-checkov.in --output-file requirements-checkov.txt
 	cd $(DEMO) && $(MAKE) lock && $(MAKE) setup
 	cp $(DEMO)/requirements*.txt '$(PROJECT)/'
 	$(BIN)/python -m tools.reserved $(DEMO)/.venv/bin/python

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from cookiecutter.main import cookiecutter
 
+pytest_plugins = ["tests.built"]
 ROOT = Path(__file__).parent.parent
 ANSWERS: dict[str, Any] = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 FOLDER = "{{cookiecutter.project_slug}}"

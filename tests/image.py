@@ -92,6 +92,8 @@ def in_dockerfile(baked: Baked) -> Iterator[str]:
         {default(baked, "port"), default(baked, "metrics_port")}
     ]:
         yield "other ports are exposed than served"
+    if re.search(r"--platform|\b(amd64|arm64|aarch64|x86_64)\b", text):
+        yield "it is made for one kind of machine"
     if re.search(r"\b(development|staging|production)\b", text):
         yield "it knows a deploy by name"
 
@@ -129,8 +131,11 @@ def in_compose(baked: Baked) -> Iterator[str]:
         yield "the published port is not the served one"
     if services["postgres"]["volumes"] != ["postgres:/var/lib/postgresql"] or "ports" in services["postgres"]:
         yield "the database loses its data, or is published"
-    if services["redis"]["profiles"] != ["redis"]:
-        yield "Redis runs unasked"
+    for broker in ("redis", "rabbitmq"):
+        if services[broker]["profiles"] != [broker]:
+            yield f"{broker} runs unasked"
+    if any(service["volumes"] != ["./src:/src:ro"] for service in ours.values()):
+        yield "a process does not run the source, or may write to it"
 
 
 def in_procfile(baked: Baked) -> Iterator[str]:

@@ -18,7 +18,8 @@ from .conftest import Bake, Baked, cli
 from .image import CHECKS, all_of, commands, instructions
 
 HADOLINT = ("hadolint", "Dockerfile")
-COMPOSE = ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+FILES = ("compose.yaml", "compose.production.yaml", "compose.staging.yaml")
+COMPOSE = ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *FILES)
 
 
 @pytest.mark.parametrize("slug", ["release-agent", "z"])
@@ -46,6 +47,7 @@ def test_the_files_agree_with_the_code(bake: Bake, name: str, slug: str) -> None
         ("Dockerfile", "METRICS_PORT=9100", "METRICS_PORT=9101", "METRICS_PORT is not what the settings say"),
         ("Dockerfile", "EXPOSE 8000 9100", "EXPOSE 8000", "other ports are exposed than served"),
         ("Dockerfile", "WORKDIR /build", "ENV ENVIRONMENT=production", "it knows a deploy by name"),
+        ("Dockerfile", "FROM python", "FROM --platform=linux/amd64 python", "it is made for one kind of machine"),
         ("compose.yaml", "command: work\n", "command: worker\n", "it runs what is no command"),
         ("compose.yaml", "command: schedule\n", "command: work\n", "it runs other commands than the processes'"),
         ("compose.yaml", "    command: work\n", "    command: work\n    image: other\n", "the processes run different"),
@@ -65,7 +67,9 @@ def test_the_files_agree_with_the_code(bake: Bake, name: str, slug: str) -> None
         ("compose.yaml", "service_completed_successfully", "service_started", "web does not wait for the schema"),
         ("compose.yaml", "}:8000", "}:80", "the published port is not the served one"),
         ("compose.yaml", "/var/lib/postgresql", "/data", "the database loses its data, or is published"),
-        ("compose.yaml", "profiles: [redis]", "profiles: []", "Redis runs unasked"),
+        ("compose.yaml", "profiles: [redis]", "profiles: []", "redis runs unasked"),
+        ("compose.yaml", "profiles: [rabbitmq]", "profiles: [redis]", "rabbitmq runs unasked"),
+        ("compose.yaml", "./src:/src:ro", "./src:/src", "a process does not run the source"),
         ("Procfile", "release-agent work", "release-agent worker", "it runs what is no command"),
         ("Procfile", "release-agent schedule\n", "release-agent work\n", "it runs other commands than the processes'"),
         ("Procfile", "METRICS_PORT=${PORT:-9100} ", "", "two processes on one machine share a probe port"),

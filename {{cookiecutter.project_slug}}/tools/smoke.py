@@ -1,6 +1,7 @@
 """`make smoke`: the whole service starts, talks over HTTP, stops; exit code 0 or why not.
 
 It runs beside a `make up`: with a port, a secret and a database of its own, gone when it ends.
+`python -m tools.smoke URL` talks with what runs there already; API_KEY is a key for it.
 """
 
 import json
@@ -22,7 +23,7 @@ from {{ cookiecutter.package_name }}.adapters.keys import new_key
 from {{ cookiecutter.package_name }}.adapters.scripted import scripts
 
 EXAMPLE = "release"
-KEY = new_key()
+KEY = os.environ.get("API_KEY", "") if sys.argv[1:] else new_key()
 START_SECONDS = 60.0
 ANSWER_SECONDS = 20.0
 PACKAGE = about.__module__.partition(".")[0]
@@ -33,6 +34,9 @@ def main() -> int:
     if not (known := scripts()):
         sys.exit("smoke: no agent has a script to talk with: write one with `agents new NAME`")
     agent = EXAMPLE if EXAMPLE in known else known[0]
+    if sys.argv[1:]:
+        converse(sys.argv[1].rstrip("/"), None, began, agent)
+        return 0
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="smoke-") as directory:
@@ -54,7 +58,7 @@ def main() -> int:
         return up.returncode
 
 
-def converse(url: str, up: subprocess.Popen[bytes], began: float, agent: str) -> None:
+def converse(url: str, up: subprocess.Popen[bytes] | None, began: float, agent: str) -> None:
     """With an approval where the agent is the example; another is only greeted."""
     wait_until(lambda: is_ready(url, up), START_SECONDS, "the service is ready")
     say(f"GET  /ready   {ask(url + '/ready')['status']} after {time.monotonic() - began:.1f} s")
@@ -75,8 +79,8 @@ def converse(url: str, up: subprocess.Popen[bytes], began: float, agent: str) ->
     say(f"GET  history    {len(history)} exchanges, the last: {history[-1]['response']}")
 
 
-def is_ready(url: str, up: subprocess.Popen[bytes]) -> bool:
-    if up.poll() is not None:
+def is_ready(url: str, up: subprocess.Popen[bytes] | None) -> bool:
+    if up and up.poll() is not None:
         sys.exit("smoke: the service ended; its lines above say why")
     try:
         return bool(ask(url + "/ready")["status"] == "ready")

@@ -17,6 +17,7 @@ from .adapters.ledger import PostgresLedger
 from .adapters.live import PostgresLive
 from .adapters.postgres import Postgres, PostgresSchema
 from .adapters.processes import PostgresProcesses
+from .adapters.releases import PostgresReleases
 from .adapters.reports import PostgresReports
 from .adapters.schedule import PostgresJobs, PostgresLeader
 from .adapters.sessions import PostgresSessions
@@ -55,6 +56,7 @@ class App:
     leader: PostgresLeader
     processes: PostgresProcesses
     reports: PostgresReports
+    releases: PostgresReleases
     keys: PostgresKeys
     allowances: PostgresAllowances
     tracer: Tracer | None
@@ -135,6 +137,7 @@ async def running(
             leader=leader,
             processes=processes,
             reports=PostgresReports(database),
+            releases=PostgresReleases(database),
             keys=PostgresKeys(database, default=_allowance(settings)),
             allowances=PostgresAllowances(database),
             tracer=tracer,

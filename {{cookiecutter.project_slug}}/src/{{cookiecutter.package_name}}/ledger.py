@@ -25,6 +25,22 @@ class Deployment:
     deployed_by: str = ""
     commit: str = ""
     rollback_of: int | None = None
+    image: str = ""
+    """Its digest."""
+    config: str = ""
+    """A hash of the configuration that it ran with: a release is both, and changes with both."""
+    committed_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What is deployed: the same in every environment, but for its configuration."""
+
+    version: str
+    environment: str
+    image: str
+    config: str
+    commit: str
 
 
 class Ledger(Protocol):

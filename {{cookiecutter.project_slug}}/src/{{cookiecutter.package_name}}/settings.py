@@ -230,7 +230,8 @@ def _from_files(settings: type[Settings]) -> tuple[dict[str, Any], list[str]]:
         if os.environ.get(name.upper()):
             faults.append(f"{name.upper()} and {variable} are both set: take one of them away")
         try:
-            found[name] = Path(path).read_text(encoding="utf-8").strip()
+            if value := Path(path).read_text(encoding="utf-8").strip():
+                found[name] = value
         except (OSError, UnicodeDecodeError) as error:
             faults.append(f"{variable}={path} can't be read: {error}")
     return found, faults

@@ -116,6 +116,7 @@ def test_no_code_depends_on_the_name_of_the_environment() -> None:
     the deployment ledger's is where something was deployed.
     """
     known = {"settings.py", "logs.py", "child.py", "ledger.py", "ports.py", "otlp.py", "sentry.py"}
+    known |= {"releases.py"}
     assert not [found for found in in_source("environment", but=known) if "agents/" not in found]
 
 
@@ -124,11 +125,18 @@ def test_there_is_one_build_for_all_environments() -> None:
     names = {"dev", "development", "test", "staging", "prod", "production"}
     builds = re.compile(r"(Dockerfile|Containerfile|compose|docker-compose|Procfile|\.env)\b")
     of_one = [
-        file.name
+        file
         for file in tracked()
         if builds.match(file.name) and names & set(re.split(r"\W", file.name))
     ]
-    assert not of_one
+    building = [file.name for file in of_one if not _only_runs(file)]
+    assert not building
+    assert of_one, "what runs in production is described"
+
+
+def _only_runs(file: Path) -> bool:
+    """A compose file of an environment, which runs the image that there is."""
+    return file.suffix == ".yaml" and not re.search(r"^\s*build:", file.read_text(), re.MULTILINE)
 
 
 @pytest.mark.factor("II")

@@ -210,6 +210,7 @@ def test_a_job_is_part_of_the_trace_of_the_scheduler_that_started_it(
     start("work", **on).healthy()
     start("schedule", **on).healthy().logged("job started")
     eventually(lambda: collector.named("process sessions.report"), "the job is exported")
+    eventually(lambda: collector.named("send sessions.report"), "and by the scheduler")
     (done,) = collector.named("process sessions.report")
     (sent,) = collector.named("send sessions.report")
     assert (done.trace_id, done.parent) == (sent.trace_id, sent.id)

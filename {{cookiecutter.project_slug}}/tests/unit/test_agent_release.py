@@ -69,6 +69,26 @@ def test_what_it_will_surely_need_is_fetched_before_the_model_is_asked() -> None
     assert "Facts, as of now" in conversation.model.asked[0].messages[1].text
 
 
+def test_a_version_that_runs_in_staging_may_go_on_once_a_person_has_approved() -> None:
+    conversation = talk(ledger := FakeLedger(**RUNNING))
+    assert conversation.say("may 1.4.1 go to production?") == ""
+    assert [call.tool for call in conversation.waiting] == ["allow_in_production"]
+    assert conversation.approve() == "1.4.1 may go to production."
+    assert len(ledger.lines) == 2, "it is the pipeline that deploys and records"
+    conversation.say("may 1.4.1 go to production?")
+    assert "denied by ada" in conversation.deny("not now")
+
+
+def test_a_version_that_was_not_in_staging_may_not_go_on_even_if_a_person_approves() -> None:
+    conversation = talk(FakeLedger(**RUNNING))
+    told = conversation.say("may 1.4.9 go to production?")
+    assert told == "1.4.9 may not go to production: it does not run in staging."
+    assert conversation.waiting == []
+    allow = Releases(world(FakeLedger(**RUNNING))).allow_in_production
+    with pytest.raises(ToolError, match=r"1\.4\.9 has not succeeded in staging"):
+        asyncio.run(allow("1.4.9"))
+
+
 @pytest.mark.factor("A1")
 def test_staging_is_deployed_to_and_checked_without_asking() -> None:
     conversation = talk(ledger := FakeLedger(**RUNNING))

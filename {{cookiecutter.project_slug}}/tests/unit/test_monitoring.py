@@ -134,10 +134,11 @@ def test_every_runbook_is_an_alert_s() -> None:
     assert re.findall(r"^### (.*)$", runbooks, re.MULTILINE) == NAMES
 
 
-def test_every_command_of_a_runbook_exists() -> None:
-    runbooks = (PROJECT / "docs" / "runbooks.md").read_text()
-    written = re.findall(rf"\b{about().slug} ([^`\n]+)", runbooks)
-    assert len(written) > 20
+@pytest.mark.parametrize(("name", "least"), [("runbooks.md", 20), ("delivery.md", 6)])
+def test_every_command_of_a_page_exists(name: str, least: int) -> None:
+    page = (PROJECT / "docs" / name).read_text()
+    written = re.findall(rf"\b{about().slug} ([^`\n]+)", page)
+    assert len(written) >= least
     for words in map(str.split, written):
         command: Any = typer.main.get_command(cli)
         while words and words[0] in getattr(command, "commands", {}):
@@ -145,6 +146,17 @@ def test_every_command_of_a_runbook_exists() -> None:
         assert not hasattr(command, "commands"), words
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("name", ["runbooks.md", "delivery.md"])
+def test_every_chore_and_tool_of_a_page_exists(name: str) -> None:
+    page = (PROJECT / "docs" / name).read_text()
+    chores = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    called = {word for line in re.findall(r"`make ([a-z ]+)`", page) for word in line.split()}
+    assert called
+    assert called <= chores
+    for link in re.findall(r"\]\((?!http)([^)#]+)", page):
+        assert (PROJECT / "docs" / link).exists(), link
 
 
 def test_what_is_silenced_is_an_alert() -> None:

@@ -184,6 +184,17 @@ def test_a_secret_may_be_a_file_and_no_other_setting(
     assert settings.log_level == "INFO"
 
 
+def test_an_empty_file_is_as_good_as_none(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mounted = tmp_path / "secret"
+    mounted.write_text("\n")
+    environment.setenv("SENTRY_DSN_FILE", str(mounted))
+    assert Settings.load().sentry_dsn is None
+    environment.delenv("SECRET_KEY")
+    environment.setenv("SECRET_KEY_FILE", str(mounted))
+    with pytest.raises(ConfigError, match="SECRET_KEY is not set"):
+        Settings.load()
+
+
 @pytest.mark.factor("III")
 def test_what_is_wrong_with_a_mounted_secret_is_named_with_all_other_faults(
     environment: pytest.MonkeyPatch, tmp_path: Path

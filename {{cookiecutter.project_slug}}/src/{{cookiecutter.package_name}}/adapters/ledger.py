@@ -15,7 +15,7 @@ from .postgres import Postgres
 from .together import Together
 
 COLUMNS = """id, version, environment, status, started_at, completed_at, deployed_by, commit,
-    rollback_of"""
+    rollback_of, image, config, committed_at"""
 OPTIONAL = {"deployed_by": "", "commit": "", "rollback_of": None}
 RECENT = f"SELECT {COLUMNS} FROM deployments ORDER BY id DESC LIMIT %(limit)s"
 RECENT_THERE = f"""SELECT {COLUMNS} FROM deployments WHERE environment = %(environment)s

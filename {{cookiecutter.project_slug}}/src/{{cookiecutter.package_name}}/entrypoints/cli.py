@@ -1,7 +1,7 @@
 """The command line: starts every process and does every one-off task (factor XII).
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a backing service does not answer,
-78 wrong configuration.
+78 wrong configuration; of `decide` also 3 refused, 4 undecided.
 """
 
 import json
@@ -17,7 +17,7 @@ import typer
 from ..about import about
 from ..errors import AppError
 from ..settings import Settings
-from .commands import agents, backup, chat, doctor, keys, opened, sessions, upkeep
+from .commands import agents, backup, chat, decide, doctor, keys, opened, releases, sessions, upkeep
 
 cli = typer.Typer(
     help=f"{about().description}\n\n{__doc__.split(chr(10), 2)[2].strip()}",
@@ -30,7 +30,9 @@ cli.add_typer(config, name="config", help="Look at the configuration, all of whi
 cli.add_typer(sessions.sessions, name="sessions", help="See what agents do; stop it, let it go on.")
 cli.add_typer(keys.keys, name="keys", help="See who may call the API; let in, keep out.")
 cli.add_typer(agents.agents, name="agents", help="See who answers here; begin one of your own.")
+cli.add_typer(releases.release, name="release", help="See and write what was deployed where.")
 cli.command(rich_help_panel="Conversations")(chat.chat)
+cli.command(rich_help_panel="Conversations")(decide.decide)
 cli.command(rich_help_panel="Conversations")(sessions.approve)
 cli.command()(doctor.check)
 cli.command()(doctor.doctor)

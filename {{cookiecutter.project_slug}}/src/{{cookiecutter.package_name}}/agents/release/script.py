@@ -116,6 +116,19 @@ def _what_runs(facts: Data) -> str:
     return told or "The ledger does not answer"
 
 
+def _allow(facts: Data, version: str) -> Act | str:
+    if facts.get("running", {}).get("staging") != version:
+        return f"{version} may not go to production: it does not run in staging."
+    return _allowed(version)
+
+
+def _allowed(version: str) -> Act:
+    told = yield Wanted("allow_in_production", {"version": version})
+    if told.startswith(NOT_DONE):
+        raise NotDone(told)
+    return f"{told}."
+
+
 def _ask(_: Data, question: str) -> Act:
     return f"Thank you. {(yield Wanted('ask_person', {'question': question}))}."
 
@@ -136,6 +149,7 @@ RULES: dict[str, Callable[..., Act | str]] = {
     r"^Of c\d+: (\{.*)": lambda _, line: _check(json.loads(line)),  # decided after other talk
     r"^Of c\d+: (.*)": lambda _, told: f"Thank you. {told}.",
     "^ask (.+)": _ask,
+    r"^may (\S+) go to production": _allow,
     r"deploy (\S+) to (development|staging|production)": _deploy,
     r"^release v?(\d[\w.-]*\w)": _release,
     "roll back (development|staging|production)": _roll_back,
@@ -147,4 +161,5 @@ RULES: dict[str, Callable[..., Act | str]] = {
 }
 HELP = """This is a script, not a model. It understands: what runs where? · what do you propose? ·
 deploy 1.4.2 to staging · deploy 1.4.2-broken to staging · release 1.4.2 · roll back production ·
-ask … · fail and recover · keep failing · spend the budget · tell me a story"""
+may 1.4.2 go to production? · ask … · fail and recover · keep failing · spend the budget ·
+tell me a story"""

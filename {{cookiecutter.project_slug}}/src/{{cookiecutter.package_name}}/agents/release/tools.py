@@ -27,6 +27,7 @@ class Releases:
             tool(permission="ask")(self.deploy_to_production),
             tool(self.check_deployment),
             tool(self.roll_back),
+            tool(permission="ask")(self.allow_in_production),
         )
 
     async def facts(self) -> dict[str, Any]:
@@ -79,6 +80,13 @@ class Releases:
         await self.world.ledger.complete(bad.id, status="rolled_back")
         return line
 
+    async def allow_in_production(self, version: Version) -> str:
+        """Let a pipeline deploy a version to production, once a person has approved."""
+        staged = await self.world.ledger.recent("staging", limit=LOOK_BACK)
+        if not any(line.version == version and line.status == "succeeded" for line in staged):
+            raise ToolError(f"{version} has not succeeded in staging: ledger_history says what has")
+        return f"{version} may go to production"
+
     async def _record(self, context: Context, **deployment: object) -> Line:
         by = f"session {context.session_id}"
         return _shown(await self.world.ledger.record(key=context.key, deployed_by=by, **deployment))
@@ -108,6 +116,6 @@ def _shown(line: Deployment) -> Line:
     known = {name: value for name, value in asdict(line).items() if value not in (None, "")}
     return known | {
         name: value.isoformat(timespec="seconds")
-        for name in ("started_at", "completed_at")
+        for name in ("started_at", "completed_at", "committed_at")
         if (value := getattr(line, name))
     }

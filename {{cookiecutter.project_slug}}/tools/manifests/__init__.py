@@ -1,0 +1,1 @@
+"""deploy/: is it whole, does it say what the code says, and the same in every place?"""
