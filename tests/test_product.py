@@ -21,7 +21,7 @@ from .conftest import ANSWERS, ROOT
 # What package clients need to reach their index; nothing else of this environment comes in.
 CLIENTS = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PYENV_")
 CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-LIMITS = {"check": 300, "test": 300, "smoke": 120, "prove": 300}
+LIMITS = {"check": 300, "test": 420, "smoke": 120, "prove": 300}
 
 
 def bare_environment(home: Path) -> dict[str, str]:
