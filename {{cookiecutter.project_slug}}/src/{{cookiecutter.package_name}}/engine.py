@@ -111,6 +111,9 @@ class Engine:
                 log.warning("lease lost", extra={"session": thread.id, "seq": thread.seq})
                 self.on_interruption("lease")
                 return Thread(thread.id), True
+            if held.events[-len(events) :] == tuple(events):  # stored, and only the answer was lost
+                self.on_step(thread, events)
+                return held, False
             thread = held
             if isinstance(events[0], RECOMPUTED):
                 return await self._seen_anew(thread, owner)

@@ -295,3 +295,26 @@ def test_a_session_of_an_agent_that_is_gone_waits_for_a_release_that_has_it() ->
         assert "no agent 'one'" in (world.sessions.threads[session].session.paused or "")
 
     play(act)
+
+
+def test_a_step_that_was_stored_though_nobody_heard_of_it_is_not_stored_again() -> None:
+    """As where the connection ends between the commit and its answer, and it is sent again."""
+    world = World()
+    commit = world.engine.sessions.commit
+    unheard = iter([True])
+
+    async def commits(*given: Any, **more: Any) -> bool:
+        return await commit(*given, **more) and not next(unheard, False)
+
+    world.engine.sessions.commit = commits  # type: ignore[method-assign]
+
+    async def scenario() -> list[str]:
+        session = await world.said("go")
+        world.model.says = [calls("look")]
+        await world.engine.advance(session)
+        return [
+            stored.event.kind for stored in await world.service.events(session, after=0, limit=99)
+        ]
+
+    kinds = asyncio.run(scenario())
+    assert kinds.count("tool_requested") == kinds.count("tool_returned") == 1
