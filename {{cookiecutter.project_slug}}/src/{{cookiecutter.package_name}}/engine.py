@@ -103,20 +103,22 @@ class Engine:
             if await self.sessions.commit(
                 after, events, owner=owner, release=release, wake_at=wake_at
             ):
-                self.live.tell(thread.id, after.seq)
-                self.on_step(thread, events)
-                return after, release
+                return self._told(thread, events, after), release
             held = await self.sessions.held(thread.id, owner=owner)
             if held is None:
                 log.warning("lease lost", extra={"session": thread.id, "seq": thread.seq})
                 self.on_interruption("lease")
                 return Thread(thread.id), True
             if held.events[-len(events) :] == tuple(events):  # stored, and only the answer was lost
-                self.on_step(thread, events)
-                return held, False
+                return self._told(thread, events, held), False
             thread = held
             if isinstance(events[0], RECOMPUTED):
                 return await self._seen_anew(thread, owner)
+
+    def _told(self, before: Thread, events: Events, after: Thread) -> Thread:
+        self.live.tell(after.id, after.seq)
+        self.on_step(before, events)
+        return after
 
     async def _seen_anew(self, thread: Thread, owner: int) -> tuple[Thread, bool]:
         if thread.session.status == "ready":

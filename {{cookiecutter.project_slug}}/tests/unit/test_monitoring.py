@@ -12,16 +12,13 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 
 from {{ cookiecutter.package_name }}.about import about
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
-from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.telemetry.metrics import Metrics
-from {{ cookiecutter.package_name }}.telemetry.standing import Standing
 
-from ..conftest import SECRET
 from tools.dashboard import FILE, read, write
+from tools.manifests.queries import labels_in, labels_of, metrics_in, of_this_service, series
 
 PROJECT = Path(__file__).parents[2]
 MONITORING = PROJECT / "deploy" / "monitoring"
@@ -29,9 +26,7 @@ RULES = MONITORING / "alerts.yaml"
 TESTS = [MONITORING / "alerts_test.yaml", MONITORING / "alerts_slow_test.yaml"]
 ROUTES = MONITORING / "alertmanager.yaml"
 COMPOSE = [PROJECT / name for name in ("compose.monitoring.yaml", "compose.logging.yaml")]
-SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
 THEIRS = {"up", "ALERTS"}
-WORDS = {"and", "by", "offset", "on", "or", "unless"}
 LABELS = {"alertname", "alertstate", "instance", "job", "le"}
 UNITS = {"short", "s", "ops", "reqps", "percentunit", "currencyUSD", "bytes"}
 
@@ -55,52 +50,30 @@ def queries() -> Iterator[str]:
         yield query
 
 
-def metrics_in(query: str) -> set[str]:
-    bare = re.sub(r"\{.*?\}|\[.*?\]|\bby \(.*?\)|\"[^\"]*\"", " ", query, flags=re.DOTALL)
-    return set(re.findall(r"\b[A-Za-z_]\w*\b(?!\s*\()", bare)) - WORDS - {"m", "h", "d"}
-
-
-def labels_in(query: str) -> set[str]:
-    grouped = re.findall(r"\bby \((.*?)\)", query)
-    named = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", query)
-    return {label.strip() for group in grouped for label in group.split(",")} | set(named)
+@pytest.fixture
+def metrics() -> Metrics:
+    return of_this_service()
 
 
 @pytest.fixture
-def metrics(monkeypatch: pytest.MonkeyPatch) -> Metrics:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://db/app")
-    monkeypatch.setenv("SECRET_KEY", SECRET)
-    metrics = Metrics(Settings.load(), "test")
-    metrics.registry.register(Standing(list, dict))
-    return metrics
+def names(metrics: Metrics) -> dict[str, str]:
+    return series(metrics)
 
 
-@pytest.fixture
-def series(metrics: Metrics) -> dict[str, str]:
-    """Every name that a query may ask for, with its metric's."""
-    return {
-        family.name + suffix: family.name
-        for family in metrics.registry.collect()
-        for suffix in SUFFIXES.get(family.type, [""])
-    }
-
-
-def test_every_metric_in_a_rule_or_a_panel_exists(series: dict[str, str]) -> None:
-    unknown = {name for query in queries() for name in metrics_in(query)} - set(series) - THEIRS
+def test_every_metric_in_a_rule_or_a_panel_exists(names: dict[str, str]) -> None:
+    unknown = {name for query in queries() for name in metrics_in(query)} - set(names) - THEIRS
     assert not unknown
 
 
-def test_every_metric_of_ours_is_in_a_rule_or_a_panel(series: dict[str, str]) -> None:
-    asked = {series.get(name) for query in queries() for name in metrics_in(query)}
-    ours = {name for name in series.values() if not name.startswith("process_")}
+def test_every_metric_of_ours_is_in_a_rule_or_a_panel(names: dict[str, str]) -> None:
+    asked = {names.get(name) for query in queries() for name in metrics_in(query)}
+    ours = {name for name in names.values() if not name.startswith("process_")}
     assert ours <= asked, f"nobody looks at {', '.join(sorted(ours - asked))}"
 
 
 def test_every_label_in_a_rule_or_a_panel_exists(metrics: Metrics) -> None:
-    own = [m for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)]
-    known = {label for metric in own for label in metric._labelnames}  # noqa: SLF001
-    known |= {"lane", "status", "process", "release"}  # of what is true of the whole, and the build
-    unknown = {label for query in queries() for label in labels_in(query)} - known - LABELS
+    known = labels_of(metrics) | LABELS
+    unknown = {label for query in queries() for label in labels_in(query)} - known
     assert not unknown
 
 
