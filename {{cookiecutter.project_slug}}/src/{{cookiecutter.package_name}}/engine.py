@@ -30,6 +30,8 @@ Span = Callable[[Thread], AbstractContextManager[object]]
 UNSEEN = nullcontext()
 RECOMPUTED = (e.ContextCompacted, e.SessionPaused)
 """Conclusions, not deeds: drawn anew when somebody has changed the session meanwhile."""
+STEPS = (e.FactsFetched, e.ModelAnswered, e.ModelFailed, e.ToolStarted, e.ToolReturned)
+"""What workers alone append, and so only where a statement of ours was done and nobody heard."""
 
 
 @dataclass(kw_only=True)
@@ -109,11 +111,12 @@ class Engine:
                 log.warning("lease lost", extra={"session": thread.id, "seq": thread.seq})
                 self.on_interruption("lease")
                 return Thread(thread.id), True
-            if held.events[-len(events) :] == tuple(events):  # stored, and only the answer was lost
-                return self._told(thread, events, held), False
-            thread = held
+            news = held.events[max(thread.seq - held.base, 0) :]
+            if any(isinstance(new, STEPS) for new in news):
+                return await self._seen_anew(self._told(thread, events, held), owner)
             if isinstance(events[0], RECOMPUTED):
-                return await self._seen_anew(thread, owner)
+                return await self._seen_anew(held, owner)
+            thread = held
 
     def _told(self, before: Thread, events: Events, after: Thread) -> Thread:
         self.live.tell(after.id, after.seq)

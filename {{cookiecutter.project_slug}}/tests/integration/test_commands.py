@@ -288,9 +288,9 @@ def test_the_report_counts_what_happened_on_the_day_and_a_fork_not_twice(
         (CENSUS, "by_status"),
     ],
 )
-def test_what_operators_ask_has_its_index(database_url: str, sql: str, index: str) -> None:
+def test_what_operators_ask_has_its_index(untouched_database: str, sql: str, index: str) -> None:
     values = {"seconds": 60, "since": NOW, "until": NOW, "stalled": 600}
-    with psycopg.connect(database_url, cursor_factory=psycopg.ClientCursor) as connection:
+    with psycopg.connect(untouched_database, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute("SET enable_seqscan = off")
         plan = connection.execute(f"EXPLAIN {sql}".encode(), values).fetchall()
         assert index in str(plan), plan

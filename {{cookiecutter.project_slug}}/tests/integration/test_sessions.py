@@ -184,6 +184,28 @@ def test_what_a_dead_process_held_is_free_as_soon_as_it_is_buried(database_url: 
     scenario(act, database_url)
 
 
+def test_a_process_that_was_buried_alive_claims_nothing_until_it_beats_again(
+    database_url: str,
+) -> None:
+    """Or it would work on what it holds twice, under one id: both could append."""
+
+    async def act(store: Store) -> None:
+        thread, buried = await store.started(SPOKE), store.another()
+        owner = await buried.beat()
+        assert await store.sessions.claim(thread.id, owner=owner)
+        await store.database.rows("DELETE FROM processes WHERE id = %(id)s", id=owner)
+        assert await store.sessions.claim(thread.id, owner=owner) is None
+        assert await store.sessions.claim(thread.id, owner=0) is None, "before the first beat"
+        again = await buried.beat()
+        assert again != owner
+        assert await store.sessions.claim(thread.id, owner=again)
+        assert not await store.commit(thread, THOUGHT, ANSWERED, owner=owner), "that one is over"
+        assert await store.commit(thread, THOUGHT, ANSWERED, owner=again)
+        await buried.close()
+
+    scenario(act, database_url)
+
+
 def test_a_process_that_vanished_with_its_host_is_buried_by_its_lease(database_url: str) -> None:
     async def act(store: Store) -> None:
         owner = await store.process.beat()

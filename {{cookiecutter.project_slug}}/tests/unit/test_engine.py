@@ -1,7 +1,7 @@
 """The engine on a store in memory: what happens when others change a session meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.definition import Agent
 from {{ cookiecutter.package_name }}.agent.ports import Answer, Request, Wanted
+from {{ cookiecutter.package_name }}.agent.session import Thread
 from {{ cookiecutter.package_name }}.agent.tools import tool
 from {{ cookiecutter.package_name }}.engine import Engine
 from {{ cookiecutter.package_name }}.errors import ModelError, Unavailable
@@ -297,14 +298,22 @@ def test_a_session_of_an_agent_that_is_gone_waits_for_a_release_that_has_it() ->
     play(act)
 
 
-def test_a_step_that_was_stored_though_nobody_heard_of_it_is_not_stored_again() -> None:
-    """As where the connection ends between the commit and its answer, and it is sent again."""
+@pytest.mark.parametrize("its_own", [True, False], ids=["its own", "another of it"])
+def test_a_step_that_is_there_already_is_not_stored_again(its_own: bool) -> None:
+    """As where the connection ends between a commit and its answer."""
     world = World()
-    commit = world.engine.sessions.commit
-    unheard = iter([True])
+    commit, unheard = world.engine.sessions.commit, iter([True])
 
-    async def commits(*given: Any, **more: Any) -> bool:
-        return await commit(*given, **more) and not next(unheard, False)
+    async def commits(after: Thread, events: Sequence[e.AnyEvent], **more: Any) -> bool:
+        if not next(unheard, False):
+            return await commit(after, events, **more)
+        if not its_own:
+            events = [event.model_copy(update={"at": now()}) for event in events]
+            before = await world.sessions.load(after.id)
+            assert before
+            after = before.after(*events)
+        assert await commit(after, events, **more)
+        return False
 
     world.engine.sessions.commit = commits  # type: ignore[method-assign]
 
@@ -312,9 +321,7 @@ def test_a_step_that_was_stored_though_nobody_heard_of_it_is_not_stored_again() 
         session = await world.said("go")
         world.model.says = [calls("look")]
         await world.engine.advance(session)
-        return [
-            stored.event.kind for stored in await world.service.events(session, after=0, limit=99)
-        ]
+        return world.kinds(session)
 
     kinds = asyncio.run(scenario())
     assert kinds.count("tool_requested") == kinds.count("tool_returned") == 1

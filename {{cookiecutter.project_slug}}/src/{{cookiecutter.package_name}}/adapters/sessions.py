@@ -23,7 +23,8 @@ from .together import Together
 
 PORTION = 1_000
 MOST_OWNERS = 10_000
-FREE = "coalesce(lease_owner, 0) <> ALL (array(SELECT id FROM processes))"
+ALIVE = "(array(SELECT id FROM processes))"
+FREE = f"coalesce(lease_owner, 0) <> ALL {ALIVE}"
 """A lease is worth as much as its process; the row of a dead one is deleted. No join, which a
 statement that had to wait for the row would not do again: so two would claim it."""
 
@@ -40,9 +41,11 @@ CLAIM = f"""WITH s AS (
     UPDATE sessions s SET lease_owner = w.owner, attempts = attempts + 1, dispatches = 0
     FROM unnest(%(ids)s::uuid[], %(owners)s::bigint[]) AS w(id, owner)
     WHERE s.id = w.id AND status = 'ready' AND schema <= {SCHEMA} AND {FREE}
-        AND (wake_at IS NULL OR wake_at <= now())
+        AND (wake_at IS NULL OR wake_at <= now()) AND w.owner = ANY {ALIVE}
     RETURNING s.*
 ) {_THREAD} s"""
+"""By those alone whose row is there: one that was buried alive, and has not beaten since, would get
+what it holds a second time."""
 STALE = f"""UPDATE sessions
 SET dispatched_at = now(), dispatches = dispatches + (lease_owner IS NULL)::int,
     lease_owner = NULL
