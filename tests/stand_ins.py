@@ -3,6 +3,7 @@
 Each has the name, the commands, the users and the folders that the product relies on in the real one.
 """
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -150,7 +151,7 @@ CMD ["rabbitmq-server"]
 
 
 def caddy(order: Order) -> str:
-    shutil.copy(unpacked(order.engine, "caddy") / "usr/bin/caddy", order.context)
+    shutil.copy(unpacked(order.engine.folder, "caddy") / "usr/bin/caddy", order.context)
     return f"""FROM {base(order.engine)}
 RUN ln -s /usr/bin/busybox /usr/local/bin/wget
 COPY caddy /usr/bin/caddy
@@ -174,30 +175,35 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def compose(engine: Engine) -> Path:
+def compose(store: Path) -> Path:
     """The real compose tool."""
-    return unpacked(engine, "docker-compose") / "usr/libexec/docker/cli-plugins/docker-compose"
+    return unpacked(store, "docker-compose") / "usr/libexec/docker/cli-plugins/docker-compose"
 
 
-def unpacked(engine: Engine, package: str) -> Path:
-    """A package of Debian sid, beside the system and not in it."""
-    folder = engine.folder / "debian" / package
-    if (folder / "usr").exists():
-        return folder
-    lists = engine.folder / "debian" / "lists"
+def unpacked(store: Path, package: str) -> Path:
+    """A package of Debian sid, beside the system and not in it; got once, however many want it."""
+    folder = store / "debian" / package
+    folder.mkdir(parents=True, exist_ok=True)
+    with (store / "debian" / "lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "usr").exists():
+            unpack(store, package, folder)
+    return folder
+
+
+def unpack(store: Path, package: str, folder: Path) -> None:
+    lists = store / "debian" / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
-    sources = engine.folder / "debian" / "sources.list"
+    sources = store / "debian" / "sources.list"
     sources.write_text(f"deb [signed-by={KEYS}] {mirror()} sid main\n", encoding="utf-8")
     own = {"Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "/dev/null", "Dir::State::lists": lists}
-    own |= {"Dir::State::status": "/dev/null", "Dir::Cache": engine.folder / "debian", "APT::Sandbox::User": "root"}
+    own |= {"Dir::State::status": "/dev/null", "Dir::Cache": store / "debian", "APT::Sandbox::User": "root"}
     options = [word for name, value in own.items() for word in ("-o", f"{name}={value}")]
-    folder.mkdir(parents=True, exist_ok=True)
     if not any(lists.glob("*Packages*")):
         sh("apt-get", *options, "update", "-q")
     sh("apt-get", *options, "download", "-q", package, cwd=folder)
     (archive,) = folder.glob("*.deb")
     sh("dpkg-deb", "--extract", archive, folder)
-    return folder
 
 
 def mirror() -> str:
