@@ -7,7 +7,6 @@ into README.md. Nothing of this machine is used but its Python, make and network
 import json
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -68,9 +67,9 @@ def way(folder: Path, *, caches: Path) -> Seconds:
     done(lambda: run(["make", "setup", f"PYTHON={sys.executable}"], project, given))
     with up(project, given) as ready:
         done(ready)
-        url = f"http://127.0.0.1:{given['PORT']}"
-        session, request = done(lambda: asked(url, given["API_KEY"]))
-        answer = done(lambda: approved(given["API_KEY"], session, request))
+        url, key = f"http://127.0.0.1:{given['PORT']}", key_in(project / ".env")
+        session, request = done(lambda: asked(url, key))
+        answer = done(lambda: approved(key, session, request))
     if "runs in production" not in answer:
         sys.exit(f"newcomer: the answer is another: {answer}")
     return took
@@ -84,8 +83,6 @@ def environment(folder: Path, caches: Path) -> dict[str, str]:
         "UV_CACHE_DIR": str(caches / "uv"),
         "PIP_CACHE_DIR": str(caches / "pip"),
         "PORT": str(free_port()),
-        "API_KEY": f"agent_{secrets.token_urlsafe(32)}",
-        "MODEL": "",
     }
 
 
@@ -102,15 +99,23 @@ def up(project: Path, given: dict[str, str]) -> Iterator[Callable[[], None]]:
 
     def ready() -> None:
         started.append(subprocess.Popen(["make", "up"], cwd=project, env=given, stdout=log, stderr=log))
-        eventually(lambda: ask(f"http://127.0.0.1:{given['PORT']}/ready", given["API_KEY"])["status"] == "ready")
+        eventually(lambda: started[0].poll() is not None or "is up after" in said.read_text(encoding="utf-8"))
+        if started[0].poll() is not None:
+            sys.exit(f"newcomer: make up ended:\n{said.read_text(encoding='utf-8')}")
 
-    with (project / "up.log").open("wb") as log:
+    said = project / "up.log"
+    with said.open("wb") as log:
         try:
             yield ready
         finally:
             for process in started:
                 process.send_signal(signal.SIGINT)
                 process.wait(timeout=60)
+
+
+def key_in(env: Path) -> str:
+    """The one that `make up` has made."""
+    return str(re.findall(r"(?m)^API_KEY=(.+)$", env.read_text(encoding="utf-8"))[0])
 
 
 def asked(url: str, key: str) -> tuple[str, str]:
