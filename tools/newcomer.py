@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,10 @@ def up(project: Path, given: dict[str, str]) -> Iterator[Callable[[], None]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def ready() -> None:
-        started.append(subprocess.Popen(["make", "up"], cwd=project, env=given, stdout=log, stderr=log))
+        command = ["make", "up"]
+        started.append(
+            subprocess.Popen(command, cwd=project, env=given, stdout=log, stderr=log, start_new_session=True)
+        )
         eventually(lambda: started[0].poll() is not None or "is up after" in said.read_text(encoding="utf-8"))
         if started[0].poll() is not None:
             sys.exit(f"newcomer: make up ended:\n{said.read_text(encoding='utf-8')}")
@@ -109,7 +112,8 @@ def up(project: Path, given: dict[str, str]) -> Iterator[Callable[[], None]]:
             yield ready
         finally:
             for process in started:
-                process.send_signal(signal.SIGINT)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
                 process.wait(timeout=60)
 
 
