@@ -10,7 +10,7 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test image check format options lock matrix prove bench chaos
+.PHONY: help setup demo smoke test image check format options pictures newcomer lock matrix prove bench chaos
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,13 @@ format: setup ## put the template's own Python in order
 
 options: setup ## write docs/options.md from cookiecutter.json
 	$(BIN)/python -m tools.options
+
+pictures: $(DEMO) ## make what the READMEs show: a generation, make up, a conversation, the console
+	cd $(DEMO) && $(MAKE) setup
+	$(BIN)/python -m tools.pictures $(DEMO)
+
+newcomer: setup ## time a new user's way to the first approved answer, twice, and write it into README.md
+	$(BIN)/python -m tools.newcomer
 
 lock: $(DEMO) ## renew every pin: the tools', the default product's, and the names that dependencies take
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -129,6 +129,23 @@ def write_env() -> str:
     return ""
 
 
+def next_steps() -> str:
+    """Three commands and what each gives; in colour on a terminal that wants it."""
+    bold, dim, plain = ("\033[1m", "\033[2m", "\033[0m") if in_colour() else ("", "", "")
+    steps = {
+        f"cd {ANSWERS['project_slug']}": "README.md says in which order it is read",
+        "make up": "all of it at http://localhost:8000: no Docker, no key; Ctrl-C stops it",
+        "make test": "what it promises, on a real PostgreSQL",
+    }
+    width = max(map(len, steps))
+    lines = [f"  {bold}{step:{width}}{plain}  {dim}# {gives}{plain}" for step, gives in steps.items()]
+    return "\n".join(["", f"{bold}{ANSWERS['project_slug']}{plain} is ready. What comes next:", "", *lines, ""])
+
+
+def in_colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def main() -> None:
     faults = remove_unchosen(walk())
     since = bring_back()
@@ -138,7 +155,7 @@ def main() -> None:
     faults = faults or list(filter(None, [write_env()]))
     if faults:
         sys.exit("\n".join(faults))
-    print(f"\n{ANSWERS['project_slug']} is ready:\n\n  cd {ANSWERS['project_slug']}\n  make up\n  make test\n")
+    print(next_steps())
 
 
 if __name__ == "__main__":

@@ -33,6 +33,14 @@ def test_eight_questions_are_asked_each_in_a_sentence() -> None:
     assert list(ANSWERS["__prompts__"]) == QUESTIONS
 
 
+@pytest.mark.parametrize("key", QUESTIONS)
+def test_every_question_has_help_of_a_line_below_it(key: str) -> None:
+    asked, help_ = options.question(ANSWERS["__prompts__"][key])
+    assert asked.endswith("?")
+    assert 20 < len(help_) <= 82
+    assert not set("[]\n") & set(help_)
+
+
 @pytest.mark.parametrize("key", [key for key in QUESTIONS if isinstance(ANSWERS[key], list)])
 def test_every_choice_is_described_and_the_first_is_recommended(key: str) -> None:
     described = {choice: text for choice, text in ANSWERS["__prompts__"][key].items() if choice != "__prompt__"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Callable
@@ -145,9 +146,15 @@ def test_git_does_not_see_the_secret(bake: Bake) -> None:
 
 
 def test_the_next_three_commands_stand_at_the_end(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
-    bake(project_slug="other-agent")
-    lines = [line.strip() for line in capfd.readouterr().out.splitlines() if line.strip()]
-    assert lines[-3:] == ["cd other-agent", "make up", "make test"]
+    baked = bake(project_slug="other-agent")
+    said = capfd.readouterr().out
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    assert lines[-4] == "other-agent is ready. What comes next:"
+    commands = [re.split(r"\s+# ", line) for line in lines[-3:]]
+    assert [command for command, _ in commands] == ["cd other-agent", "make up", "make test"]
+    assert "\033" not in said, "colour is for a terminal"
+    chores = re.findall(r"(?m)^([a-z]+):.*##", baked.text("Makefile"))
+    assert {"up", "test"} <= set(chores)
 
 
 def cli_git(path: Path, *command: str) -> str:

@@ -1,21 +1,29 @@
 """Writes docs/options.md from cookiecutter.json, so that the page cannot say anything else than the template asks."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "options.md"
+ANSWERS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 
 
 def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def question(prompt: str | dict[str, str]) -> tuple[str, str]:
+    """What is asked, and the help that stands below it at the prompt."""
+    text = prompt if isinstance(prompt, str) else prompt["__prompt__"]
+    asked, _, rest = text.partition("\n")
+    return asked, re.sub(r"\[/?[a-z]*\]", "", rest).strip()
+
+
 def page() -> str:
     """The page as it should be."""
-    answers = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
-    prompts, features = answers["__prompts__"], answers["_features"]
+    prompts, features = ANSWERS["__prompts__"], ANSWERS["_features"]
     derived = {
         "project_slug": "from `project_name`: lower case, dashes, at most 40 characters",
         "package_name": "from `project_slug`: underscores, at most 32 characters, never a taken name",
@@ -29,18 +37,18 @@ def page() -> str:
         "| key | question | default |",
         "|---|---|---|",
     ]
-    for key, default in answers.items():
+    for key, default in ANSWERS.items():
         if key.startswith("_"):
             continue
-        question = prompts[key] if isinstance(prompts[key], str) else prompts[key]["__prompt__"]
+        asked, help_ = question(prompts[key])
         shown = derived.get(key) or f"`{default[0] if isinstance(default, list) else default}`"
-        lines.append(f"| `{key}` | {cell(question)} | {cell(shown)} |")
+        lines.append(f"| `{key}` | {cell(asked)} {cell(help_)} | {cell(shown)} |")
     for key, choices in features.items():
         lines += [
             "",
             f"## `{key}`",
             "",
-            prompts[key]["__prompt__"],
+            " ".join(question(prompts[key])) + ".",
             "",
             "| answer | meaning | files |",
             "|---|---|---|",
