@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tools.keys import let_in
 agents.__path__.append(str(AGENTS))
 pytest_plugins = ["tests.factors.report"]
 SERVER = pytest.StashKey[Embedded]()
+STARTED = pytest.StashKey[list[Process]]()
 SECRET = "a secret of the tests, long enough to be taken"
 QUICK = ("-F", "-c", "full_page_writes=off", "-c", "log_min_messages=panic")
 EMPTY = """DO $$ DECLARE used text; BEGIN
@@ -183,6 +184,12 @@ def own_database(server: Embedded) -> str:
     return _create(server, f"test_{uuid4().hex}", template="migrated")
 
 
+@pytest.fixture(scope="module")
+def module_database(server: Embedded) -> str:
+    """For processes that are started once for all tests of a module."""
+    return _create(server, f"test_{uuid4().hex}", template="migrated")
+
+
 @pytest.fixture(scope="session")
 def migrated_database(server: Embedded) -> str:
     """One for each process of the run: making one costs more than most tests."""
@@ -211,11 +218,27 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings.load()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What fails tells what its processes have said."""
+    report = yield
+    if report.failed:
+        for process in item.stash.get(STARTED, ()):
+            report.sections.append((f"said by {process.name}", process.output))
+    return report
+
+
 @pytest.fixture
 def start(
-    database_url: str, tmp_path: Path, reach: Callable[[str], dict[str, str]]
+    request: pytest.FixtureRequest,
+    database_url: str,
+    tmp_path: Path,
+    reach: Callable[[str], dict[str, str]],
 ) -> Iterator[Callable[..., Process]]:
     """Starts a process of the service, as in start("serve"); it ends with the test."""
+    started = request.node.stash.setdefault(STARTED, [])
     with ExitStack() as ending:
 
         def start(*command: str, release: str = "", **environment: str) -> Process:
@@ -225,6 +248,7 @@ def start(
             given |= reach(given["DATABASE_URL"])
             process = Process(*command, environment=given, directory=tmp_path, release=release)
             ending.callback(process.end)
+            started.append(process)
             return process
 
         yield start

@@ -1,23 +1,26 @@
 """The ports of the service in memory, each as small as its Protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Self, cast
 
 from {{ cookiecutter.package_name }}.agent.definition import Agent
-from {{ cookiecutter.package_name }}.agent.events import AnyEvent, Usage
+from {{ cookiecutter.package_name }}.agent.events import AnyEvent, ToolRequested, Usage
 from {{ cookiecutter.package_name }}.agent.history import Stored
 from {{ cookiecutter.package_name }}.agent.ports import Answer, Replied, Request
 from {{ cookiecutter.package_name }}.agent.session import Status, Thread
+from {{ cookiecutter.package_name }}.channels import Address, Channel, Channels, Recipient
+from {{ cookiecutter.package_name }}.deliverer import Deliverer
 from {{ cookiecutter.package_name }}.errors import NotFound, TooMany, Unavailable
 from {{ cookiecutter.package_name }}.ledger import Deployment
 from {{ cookiecutter.package_name }}.ports import (
     Allowance,
     Backing,
     Caller,
+    Day,
     News,
     Processes,
     Summary,
@@ -216,6 +219,12 @@ class FakeIdentity:
     async def who(self, credential: str) -> Caller | None:
         return self.caller if credential == self.key else None
 
+    def mark(self, credential: str) -> str:
+        return f"mark.{credential}"
+
+    async def marked(self, mark: str) -> Caller | None:
+        return await self.who(mark.removeprefix("mark."))
+
 
 class FakeAllowances:
     """Refuses all, once told to."""
@@ -234,6 +243,30 @@ class FakeAllowances:
             raise TooMany("no messages left", retry_after=2)
 
 
+class FakeFigures:
+    """Of a service in which nothing has happened."""
+
+    async def waiting(self, owner: str) -> int:
+        return 0
+
+    async def said(
+        self, session_id: str, *, kinds: Collection[str], before: int, limit: int
+    ) -> list[Stored]:
+        return []
+
+    async def links(self, session_id: str) -> tuple[str | None, Sequence[str]]:
+        return None, ()
+
+    async def days(self, owner: str, *, since: date) -> list[Day]:
+        return []
+
+    async def work(self, *, stalled: float) -> list[dict[str, Any]]:
+        return []
+
+    async def ledger(self, *, limit: int) -> list[Deployment]:
+        return []
+
+
 KEY = "tfa_unittest_" + "k" * 43
 AUTH = {"Authorization": f"Bearer {KEY}"}
 SOMEBODY = Caller(
@@ -245,14 +278,101 @@ SOMEBODY = Caller(
 )
 
 
+class FakeRecipients:
+    """Who is told what, in memory, and taken by one at a time."""
+
+    def __init__(self, sessions: FakeSessions) -> None:
+        self.sessions = sessions
+        self.rows: dict[tuple[str, str, str], Recipient] = {}
+        self.buried: dict[tuple[str, int], str] = {}
+        self.again: list[int] = []
+        self.released: list[timedelta | None] = []
+
+    async def session_of(self, address: Address, *, key: str) -> str | None:
+        thread = (address.channel, address.thread)
+        found = [r for r in self.rows.values() if (r.address.channel, r.address.thread) == thread]
+        knowing = [r for r in found if await self.sessions.find(r.session_id, key)]
+        return next((r.session_id for r in (*knowing, *reversed(found)) if r.is_origin), None)
+
+    async def follow(self, session_id: str, address: Address) -> None:
+        place = (session_id, address.channel, address.thread)
+        self.rows[place] = Recipient(
+            session_id=session_id, place=address.thread, address=address, is_origin=True
+        )
+
+    async def of(self, session_id: str) -> list[Recipient]:
+        return [r for r in self.rows.values() if r.session_id == session_id]
+
+    async def request(self, session_id: str, request_id: str) -> ToolRequested | None:
+        events = (stored.event for stored in self.sessions.stored.get(session_id, ()))
+        asked = (event for event in events if isinstance(event, ToolRequested))
+        return next((event for event in asked if event.call.id == request_id), None)
+
+    async def invite(self, names: Sequence[str]) -> None:
+        for session_id in self.sessions.threads:
+            for name in names:
+                address = Address.of(name)
+                self.rows[session_id, address.channel, address.thread] = Recipient(
+                    session_id=session_id, place=address.thread, address=address, is_origin=False
+                )
+
+    async def claim_due(self, *, limit: int) -> list[tuple[str, str, str, str]]:
+        return [(*place, "default") for place in self.rows][:limit]
+
+    async def put_back(self, due: Sequence[tuple[str, str, str, str]]) -> None:
+        """It was not taken away."""
+
+    async def claim(
+        self, session_id: str, channel: str, place: str, *, owner: int
+    ) -> Recipient | None:
+        key = (session_id, channel, place)
+        if (known := self.rows.get(key)) is None or known.owner:
+            return None
+        self.rows[key] = replace(known, tries=known.tries + 1, owner=owner)
+        return replace(known, owner=owner)
+
+    async def wanted(self, recipient: Recipient) -> list[int]:
+        return self.again
+
+    async def note(self, recipient: Recipient, *, told: int, address: Address) -> bool:
+        self._change(recipient, told=told, address=address, tries=1)
+        return True
+
+    async def release(
+        self, recipient: Recipient, *, told: int, wake_in: timedelta | None = None
+    ) -> None:
+        self.released.append(wake_in)
+        tries = {} if wake_in else {"tries": 0}
+        self._change(recipient, told=told, owner=0, **tries)
+
+    async def bury(self, recipient: Recipient, *, seq: int, kind: str, reason: str) -> None:
+        self.buried[recipient.name, seq] = reason
+
+    async def revived(self, recipient: Recipient, *, seq: int) -> None:
+        del self.buried[recipient.name, seq]
+
+    async def letters(self, *, limit: int) -> list[dict[str, Any]]:
+        return []
+
+    async def revive(self, ids: Sequence[int]) -> int:
+        return 0
+
+    def _change(self, recipient: Recipient, **changes: Any) -> None:
+        key = (recipient.session_id, recipient.address.channel, recipient.place)
+        self.rows[key] = replace(self.rows[key], **changes)
+
+
 class FakeParts:
     """The parts of an App that the web process needs; the key is SOMEBODY's."""
 
     upkeep: Upkeep
+    _channels: Channels | None = None
 
     def __init__(self) -> None:
+        self.ways: dict[str, Callable[[], Channel]] = {}
         self.keys = FakeIdentity(KEY, SOMEBODY)
         self.allowances = FakeAllowances()
+        self.figures = FakeFigures()
 
     @classmethod
     def of(
@@ -272,6 +392,20 @@ class FakeParts:
         )
         parts.upkeep = upkeep_of(service, *backing)
         return parts
+
+    @property
+    def channels(self) -> Channels:
+        """The same as long as the service is."""
+        service = self.upkeep.service
+        if self._channels is None or self._channels.service is not service:
+            recipients = FakeRecipients(cast("FakeSessions", service.sessions))
+            self._channels = Channels(service=service, recipients=recipients, keys=["k" * 64])
+        return self._channels
+
+    @property
+    def deliverer(self) -> Deliverer:
+        queue = self.upkeep.service.queue
+        return Deliverer(channels=self.channels, ways=self.ways, queue=queue, owner=lambda: 1)
 
     async def __aenter__(self) -> Self:
         return self

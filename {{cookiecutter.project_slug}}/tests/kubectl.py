@@ -150,13 +150,21 @@ class Cluster:
                 status |= {"phase": "Degraded", "abort": True, "message": "metric p95 failed"}
             else:
                 own["status"]["readyReplicas"] = 1
-        elif name == stable or is_late(own, 3):
+        elif self._is_back(rollout, name) or is_late(own, 3):
             for old in self._owned(rollout):
                 old["status"]["readyReplicas"] = asked if old is own else 0
+            if name != stable:
+                status["promoted"] = [name, *status.get("promoted", ())]
             status |= {"phase": "Healthy", "stable": name}
             if deployment["spec"].get("replicas", 1):
                 change(deployment, {"spec": {"replicas": 0}})
                 status["workloadObservedGeneration"] = str(deployment["metadata"]["generation"])
+
+    def _is_back(self, rollout: Object, name: str) -> bool:
+        """What was aborted, or ran before and not too long ago, goes no steps."""
+        status, window = rollout["status"], rollout["spec"].get("rollbackWindow", {})
+        recent = status.get("promoted", [])[: window.get("revisions", 0)]
+        return name in (status.get("stable"), *recent)
 
     # Whom traffic reaches.
 

@@ -9,7 +9,7 @@ from .kubectl import VERSION, WRITES, Cluster, Error, Object, call
 from tools.rollout.__main__ import main
 from tools.rollout.kubectl import KubectlError
 
-MEMORY = ("releases", "releasing", "going-back-to")
+MEMORY = ("releases", "releasing", "going-back-to", "gone-back-from")
 NAME = "registry.example.com/app"
 PART = "app.kubernetes.io/name"
 ENVIRONMENT = {
@@ -42,7 +42,8 @@ def rendered() -> list[Object]:
     path = {"path": {"type": "PathPrefix", "value": "/chat"}}
     rule = {"matches": [path], "backendRefs": [{"name": "web", "port": 80}]}
     selector = {PART: "web", "lane": "default"}
-    canary = {"workloadRef": target, "strategy": {"canary": {"steps": [{"setWeight": 10}]}}}
+    back = {"rollbackWindow": {"revisions": 10}}
+    canary = back | {"workloadRef": target, "strategy": {"canary": {"steps": [{"setWeight": 10}]}}}
     job = process("migrate")["spec"]["template"]
     return [
         thing("ConfigMap", "settings-abc", data={"PORT": "8000"}),

@@ -87,6 +87,7 @@ class Process:
                 here.delenv(name, raising=False)
             self._process.start()
         self.pid = int(self._process.pid or 0)
+        self.name = f"{' '.join(command)}, pid {self.pid}, release {release or 'this'}"
         for end in (written, mourned):
             end.close()
         streams = ((output, [self.lines]), (errors, [self.lines, self.errors]))

@@ -27,11 +27,11 @@ PROCESSES = ("web", "worker", "scheduler")
 PATIENCE = 120
 WAIT = ("--detach", "--wait", "--wait-timeout", str(PATIENCE))
 READY = """
-import sys, time, urllib.request
+import os, sys, time, urllib.request
 until = time.monotonic() + float(sys.argv[1])
 while True:
     try:
-        urllib.request.urlopen("http://127.0.0.1:8000/ready", timeout=10)
+        urllib.request.urlopen(f"http://127.0.0.1:{os.environ[sys.argv[2]]}/ready", timeout=10)
         break
     except OSError as error:
         if time.monotonic() > until:
@@ -94,6 +94,7 @@ class Machine:
         old = self.running()
         if not old:
             self.run(*self.compose, "up", *WAIT)
+            self.see_ready(old)
             return 0
         try:
             self.run(*self.compose, "run", "--rm", "--no-deps", "-T", "migrate")
@@ -115,16 +116,21 @@ class Machine:
         }
 
     def start_beside(self, old: dict[str, str]) -> None:
-        """Returns once every new process is healthy, and every new web process ready."""
+        """Returns once every new process is ready."""
         services = json.loads(self.ask(*self.compose, "config", "--format", "json"))["services"]
         count = Counter(old.values())
         for name in PROCESSES:
             count[name] += services[name].get("deploy", {}).get("replicas", 1)
         scales = (f"--scale={name}={count[name]}" for name in PROCESSES)
         self.run(*self.compose, "up", *WAIT, "--no-deps", "--no-recreate", *scales, *PROCESSES)
+        self.see_ready(old)
+
+    def see_ready(self, old: Collection[str]) -> None:
+        """Every new one: healthy is a process too that waits for its database."""
         for container, name in self.running().items():
-            if name == "web" and container not in old:
-                self.run("docker", "exec", container, "python", "-c", READY, str(PATIENCE))
+            if container not in old:
+                told = (str(PATIENCE), "PORT" if name == "web" else "METRICS_PORT")
+                self.run("docker", "exec", container, "python", "-c", READY, *told)
 
     def remove(self, containers: Collection[str]) -> None:
         if containers:

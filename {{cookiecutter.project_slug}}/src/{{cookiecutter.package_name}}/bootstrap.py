@@ -12,11 +12,13 @@ from .adapters.allowances import PostgresAllowances
 from .adapters.cache import PostgresCache, RedisCache
 from .adapters.celery import CeleryQueue, make_celery
 from .adapters.embedded import SCHEME, Embedded, resolve
+from .adapters.figures import PostgresFigures
 from .adapters.keys import PostgresKeys
 from .adapters.ledger import PostgresLedger
 from .adapters.live import PostgresLive
 from .adapters.postgres import Postgres, PostgresSchema
 from .adapters.processes import PostgresProcesses
+from .adapters.recipients import PostgresRecipients
 from .adapters.releases import PostgresReleases
 from .adapters.reports import PostgresReports
 from .adapters.schedule import PostgresJobs, PostgresLeader
@@ -27,13 +29,17 @@ from .agent.acts import Events
 from .agent.definition import Agent
 from .agent.session import Thread
 from .cache import Cached
+from .channels import Channels
+from .deliverer import Deliverer
 from .ledger import World
 from .ports import Allowance, Queue, Witness
 from .service import Service
-from .settings import Settings
+from .settings import Settings, listed
+from .signatures import keys_for
 from .telemetry.spans import Tracer, caller, traceparent
-from .telemetry.traced import Seen, TracedModel, TracedQueue, trace_tools
+from .telemetry.traced import TracedModel, TracedQueue, trace_slices, trace_tools
 from .upkeep import Upkeep
+from .ways import make_ways
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -52,6 +58,8 @@ def now() -> datetime:
 class App:
     service: Service
     upkeep: Upkeep
+    channels: Channels
+    deliverer: Deliverer
     jobs: PostgresJobs
     leader: PostgresLeader
     processes: PostgresProcesses
@@ -59,6 +67,7 @@ class App:
     releases: PostgresReleases
     keys: PostgresKeys
     allowances: PostgresAllowances
+    figures: PostgresFigures
     tracer: Tracer | None
     closing: AsyncExitStack
 
@@ -122,7 +131,21 @@ async def running(
         retention=timedelta(days=settings.retention_days),
         cache=cache,
     )
+    channels = Channels(
+        service=service,
+        recipients=PostgresRecipients(database),
+        keys=keys_for("decisions", settings),
+        approvals_to=listed(settings.approvals_to),
+    )
+    deliverer = Deliverer(
+        channels=channels,
+        ways=make_ways(settings, world),
+        queue=service.queue,
+        owner=lambda: processes.id,
+        public_url=settings.public_url,
+    )
     async with closing:
+        closing.push_async_callback(deliverer.close)
         if tracer:
             closing.callback(tracer.close)
         for close in (database.close, cache.close, live.close, leader.close, processes.close):
@@ -133,6 +156,8 @@ async def running(
         yield App(
             service=service,
             upkeep=upkeep,
+            channels=channels,
+            deliverer=deliverer,
             jobs=PostgresJobs(database),
             leader=leader,
             processes=processes,
@@ -140,6 +165,7 @@ async def running(
             releases=PostgresReleases(database),
             keys=PostgresKeys(database, default=_allowance(settings)),
             allowances=PostgresAllowances(database),
+            figures=PostgresFigures(database),
             tracer=tracer,
             closing=closing,
         )
@@ -171,10 +197,9 @@ def engine(settings: Settings, app: App, *, witness: Witness) -> "Engine":
         on_interruption=witness.note_interruption,
     )
     if tracer := app.tracer:
-        seen = Seen(tracer, stored)
         model.models = [TracedModel(one, tracer) for one in model.models]
         made.agents = trace_tools(made.agents, tracer)
-        made.slice_span, made.step_span, made.on_step = seen.slice, seen.step, seen.on_step
+        made.slice_span = trace_slices(tracer)
     return made
 
 

@@ -50,8 +50,7 @@ class Engine:
     """Told the session before, and what was stored."""
     on_interruption: Callable[[str], None]
     slice_span: Span = lambda _: UNSEEN
-    step_span: Span = lambda _: UNSEEN
-    """What is seen of a slice and of a step where traces are collected."""
+    """What is seen of a slice where traces are collected."""
     _kept: dict[str, int] = field(default_factory=dict)
     draining: bool = False
     """Told to stop: what is in flight is the last step of each session here."""
@@ -86,11 +85,10 @@ class Engine:
         loop = self._loop(thread) if thread.session.agent in self.agents else None
         released = False
         while not released:
-            with self.step_span(thread):
-                events = await loop.step(thread) if loop else self._no_agent(thread)
-                is_over = self.draining or monotonic() > until
-                last = is_over and not isinstance(events[-1], e.ToolStarted)  # the begun is done
-                thread, released = await self._store(thread, events, owner=owner, last=last)
+            events = await loop.step(thread) if loop else self._no_agent(thread)
+            is_over = self.draining or monotonic() > until
+            last = is_over and not isinstance(events[-1], e.ToolStarted)  # the begun is done
+            thread, released = await self._store(thread, events, owner=owner, last=last)
         if thread.session.status == "ready" and not isinstance(events[0], e.ModelFailed):
             await self.queue.send(ADVANCE, lane=thread.lane, session_id=thread.id)
 

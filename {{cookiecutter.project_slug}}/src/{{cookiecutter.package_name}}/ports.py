@@ -1,9 +1,9 @@
 """What the service needs from outside, as Protocols: the only interface to the adapters."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .agent.events import AnyEvent
 from .agent.history import Stored
 from .agent.session import Status, Thread
+from .ledger import Deployment
 
 Scope = Literal["chat", "approve", "admin"]
 
@@ -59,6 +60,12 @@ class Caller:
 
 class Identity(Protocol):
     async def who(self, credential: str) -> Caller | None: ...
+
+    def mark(self, credential: str) -> str:
+        """What names a credential, and can't be used as one."""
+
+    async def marked(self, mark: str) -> Caller | None:
+        """Whose it is that is named so, as long as it is good."""
 
 
 class Allowances(Protocol):
@@ -181,6 +188,44 @@ class Processes(Protocol):
         """Frees what dead processes held; how many there were."""
 
     async def alive(self) -> list[dict[str, Any]]: ...
+
+
+@dataclass
+class Day:
+    """What became of the sessions that were started on it, in UTC."""
+
+    day: date
+    outcomes: dict[Status, int] = field(default_factory=dict)
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+    usual_seconds: float = 0
+    """Half of the model's calls took no longer,"""
+    slow_seconds: float = 0
+    """and of twenty nineteen."""
+
+
+class Figures(Protocol):
+    """What people look at: of one owner's sessions, or of what the service does for all."""
+
+    async def waiting(self, owner: str) -> int:
+        """How many sessions wait for a person; no more are counted than anybody would read."""
+
+    async def said(
+        self, session_id: str, *, kinds: Collection[str], before: int, limit: int
+    ) -> list[Stored]:
+        """The last events of these kinds before a place, in their order; no calls of tools that
+        ask nobody.
+        """
+
+    async def links(self, session_id: str) -> tuple[str | None, Sequence[str]]:
+        """The session that it was forked from, and its own newest forks."""
+
+    async def days(self, owner: str, *, since: date) -> list[Day]: ...
+
+    async def work(self, *, stalled: float) -> list[dict[str, Any]]:
+        """A row for each lane: what waits for a worker, for how long, and the workers."""
+
+    async def ledger(self, *, limit: int) -> list[Deployment]: ...
 
 
 class Queue(Protocol):

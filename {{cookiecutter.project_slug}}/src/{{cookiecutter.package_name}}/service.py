@@ -120,7 +120,7 @@ class Service:
                 reply = await self._reply(session_id, seq)
                 if reply.is_settled or monotonic() >= until or stopping():
                     return reply
-                await _more_stored(watch, min(until, monotonic() + LOOK_SECONDS))
+                await more_stored(watch, min(until, monotonic() + LOOK_SECONDS))
 
     async def decide(  # noqa: PLR0913
         self,
@@ -303,7 +303,7 @@ async def _tries() -> AsyncIterator[None]:
         await asyncio.sleep(uniform(0, number * TRY_SECONDS))  # noqa: S311
 
 
-async def _more_stored(watch: Watch, until: float) -> None:
+async def more_stored(watch: Watch, until: float) -> None:
     """Returns when the store is worth a look: text that streams by is not in it."""
     while (left := until - monotonic()) > 0:
         news = await watch.next(left)

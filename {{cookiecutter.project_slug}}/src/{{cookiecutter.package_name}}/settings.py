@@ -9,13 +9,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import ConfigError
+from .schedules import read_schedules
 
 SECRET_LENGTH = 32
 PLACES = r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}(,|$))*$"
+MAILBOX = r"[^\s@,<>\"]+@[A-Za-z0-9.-]+"
+SENDERS = r"^([^\s@,]*@[A-Za-z0-9.-]+(, *[^\s@,]*@[A-Za-z0-9.-]+)*)?$"
+NAMES = r"^([a-z]+:[^\s,]+(,\s*[a-z]+:[^\s,]+)*)?$"
+CHANNELS = {"webhook": "webhooks", "slack": "slack_bot_token", "mail": "smtp_url"}
+"""What turns each of them on."""
 PLACE = re.compile(r"//[^/?#]")
 HOSTS = re.compile(r"((\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@]*)(:[0-9]*)?(,|$))*")
 NOT_ENCODED = re.compile("%(?![0-9A-Fa-f]{2})|%00")
@@ -40,6 +46,37 @@ def _url(*forms: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _goes_with(other: str, *, both: bool = True) -> AfterValidator:
+    """Not without the other one; nor that without this, where it takes both."""
+
+    def check(value: object, info: ValidationInfo) -> object:
+        is_there = bool(info.data.get(other, value))  # a faulty one has its own line
+        if bool(value) != is_there and (value or both):
+            msg = f"it goes with {other.upper()}, which is {'' if is_there else 'not '}set"
+            raise ValueError(msg)
+        return value
+
+    return AfterValidator(check)
+
+
+def _turned_on(names: list[str], info: ValidationInfo) -> None:
+    for channel, name in ((name.partition(":")[0], name) for name in names):
+        if (switch := CHANNELS.get(channel)) is None:
+            raise ValueError(f"{name!r} is of no channel that there is: {', '.join(CHANNELS)}")
+        if switch in info.data and not info.data[switch]:
+            raise ValueError(f"{name!r} needs {switch.upper()}, or nothing turns {channel} on")
+
+
+def _recipients(value: str, info: ValidationInfo) -> str:
+    _turned_on(listed(value), info)
+    return value
+
+
+def _schedules(value: str, info: ValidationInfo) -> str:
+    _turned_on([schedule.to for schedule in read_schedules(value) if schedule.to], info)
+    return value
 
 
 def _is_torn(url: str) -> bool:
@@ -76,6 +113,7 @@ def _label(value: str) -> str:
 Label = Annotated[str, AfterValidator(_label)]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql://", "embedded:")]
 BrokerUrl = Annotated[SecretStr, _url("pgmq:", "redis://", "rediss://", "amqp://", "amqps://")]
+MailUrl = Annotated[SecretStr, _url("smtp://", "smtps://")]
 CacheUrl = Annotated[SecretStr, _url("redis://", "rediss://")]
 
 
@@ -96,7 +134,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     """The port that the web process binds, on all interfaces."""
     metrics_port: int = Field(9100, ge=1, le=65535)
-    """The port on which worker and scheduler serve /health and /metrics."""
+    """The port on which worker and scheduler serve /health, /ready and /metrics."""
     environment: Label = "development"
     """The name of this deploy: a label on logs and metrics, never a switch in the code."""
     release: Label = "unreleased"
@@ -191,6 +229,28 @@ class Settings(BaseSettings):
     """Who has spoken in a session, answered it or said why not can approve nothing in it."""
     webhooks: str = Field("", pattern=r"^([a-z0-9-]{1,64}(, *[a-z0-9-]{1,64})*)?$")
     """Programs that may send signed messages to /hooks/NAME, separated by commas."""
+    slack_signing_secret: SecretStr | None = None
+    """Of a Slack app, which signs with it what it sends to /channels/slack/."""
+    slack_bot_token: Annotated[SecretStr | None, _goes_with("slack_signing_secret")] = Field(
+        None, validate_default=True
+    )
+    """The Slack app's token, by which answers are said there."""
+    slack_api_url: str = Field("https://slack.com/api", pattern=r"^https?://[^\s?#]+$")
+    """Where Slack's Web API is."""
+    smtp_url: MailUrl | None = None
+    """The server that sends e-mail, as in smtp://USER:PASSWORD@HOST:587 or smtps://HOST"""
+    mail_from: Annotated[str, _goes_with("smtp_url")] = Field(
+        "", pattern=rf"^({MAILBOX})?$", validate_default=True
+    )
+    """The address that e-mail comes from."""
+    mail_senders: Annotated[str, _goes_with("smtp_url", both=False)] = Field("", pattern=SENDERS)
+    """Who may write to it, as in ann@example.com,@example.org; empty: nobody."""
+    public_url: str = Field("", pattern=r"^(https?://[^\s?#]+)?$")
+    """Where people reach the web process, for links in notices, as in https://agent.example.com"""
+    approvals_to: Annotated[str, AfterValidator(_recipients)] = Field("", pattern=NAMES)
+    """Who decides, in place of whoever asked, as in slack:C0123,mail:ops@example.com"""
+    schedules: Annotated[str, AfterValidator(_schedules)] = ""
+    """Sessions that begin by the clock: when, where the answer goes, what is said."""
     api_key: SecretStr | None = None
     """The key that `up` lets in; it makes one and writes it to .env where there is none."""
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)]

@@ -14,6 +14,8 @@ from .settings import Settings, listed
 
 HEADER = re.compile(r"t=([0-9]{1,12})((?:,v1=[0-9a-f]{64}){1,8})")
 WINDOW_SECONDS = 300
+MAIL = "mail"
+"""What keys are for that a mail server signs with."""
 
 
 class NotSigned(AppError):
@@ -29,14 +31,17 @@ class NotSigned(AppError):
 
 def secrets_of(sender: str, settings: Settings) -> Iterable[str]:
     """The sender's secret, and those that former SECRET_KEYs gave it; none to a stranger."""
-    if sender not in listed(settings.webhooks):
-        return
+    return keys_for(f"webhook:{sender}", settings) if sender in listed(settings.webhooks) else []
+
+
+def keys_for(purpose: str, settings: Settings) -> list[str]:
+    """What is signed with for this alone: by SECRET_KEY first, then by each of the former ones."""
     former = settings.secret_key_fallbacks
-    for key in (
+    keys = (
         settings.secret_key.get_secret_value(),
         *listed(former.get_secret_value() if former else ""),
-    ):
-        yield hmac.digest(key.encode(), f"webhook:{sender}".encode(), "sha256").hex()
+    )
+    return [hmac.digest(key.encode(), purpose.encode(), "sha256").hex() for key in keys]
 
 
 def sign(body: bytes, keys: Iterable[str], *, at: float) -> str:

@@ -38,7 +38,7 @@ def test_a_session_goes_on_when_all_is_replaced_by_the_next_release_while_it_wai
     approval = asked(old["serve"], session)
     new = {command: start(command, release=NEXT) for command in COMMANDS}
     for process in new.values():
-        process.healthy()
+        process.healthy(path="/ready")
     for process in old.values():
         process.signal(signal.SIGTERM)
         assert process.ended() == 0, process.output
@@ -53,7 +53,7 @@ def test_a_session_goes_on_when_all_is_replaced_by_the_next_release_while_it_wai
     assert web.post(approval, {"approved": True}).status_code == 200
     left = database.execute(TOLD).fetchone()
     assert left == ("ready", 2, 12, None, [1, 2])
-    web, worker = start("serve").healthy(), start("work").healthy()
+    web, worker = start("serve").healthy(), start("work").healthy(path="/ready")
     took = 'tasks_total{outcome="done",task="sessions.advance"}'
     eventually(lambda: took in worker.get("/metrics").text, "the old worker has looked at it")
     assert database.execute(TOLD).fetchone() == left

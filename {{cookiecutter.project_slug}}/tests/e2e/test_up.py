@@ -112,6 +112,8 @@ def test_it_makes_a_key_that_only_its_owner_can_read_and_says_how_to_use_it(two:
     assert json.loads(ran.stdout)["session_id"]
     assert two.one.post("/chat/sessions").status_code == 201, "the key that it was given"
     assert not (two.home / "one" / ".env").exists()
+    assert two.one.output.count("the first start: making a database") == 1
+    assert "\x1b" not in two.one.output, "colour is for terminals"
     assert two.other.post("/chat/sessions").status_code == 401, "which is no key of the other"
 
 
@@ -154,7 +156,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_goes_on(two: Two) -> 
     running = pids(two.home, "other")
     two.other.signal(signal.SIGKILL)
     eventually(lambda: not any(map(alive, running.values())), "no orphan is left", seconds=5)
-    is_up(two.up(directory="other"))
+    assert "the first start" not in is_up(two.up(directory="other")).output
 
 
 def test_it_stops_the_database_last(two: Two) -> None:

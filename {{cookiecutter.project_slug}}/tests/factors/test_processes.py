@@ -50,7 +50,8 @@ def test_a_task_goes_all_the_way_and_is_told_in_json_lines_on_stdout_alone(
     web, worker = start("serve").healthy(), start("work").healthy()
     scheduler = start("schedule").healthy()
     assert answered(web)["status"] == "idle"
-    assert 'tasks_total{outcome="done",task="sessions.advance"} 1.0' in worker.get("/metrics").text
+    done = 'tasks_total{outcome="done",task="sessions.advance"} 1.0'
+    eventually(lambda: done in worker.get("/metrics").text, "the task is counted, once it is over")
     assert worker.get("/nothing").status_code == 404
     for process in (web, worker):
         assert httpx2.head(f"{process.url}/health", verify=False).status_code == 200

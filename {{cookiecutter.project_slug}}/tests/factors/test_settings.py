@@ -35,10 +35,23 @@ OTHERS = {
     "otel_exporter_otlp_traces_endpoint": "http://collector:4318/v1/traces",
     "sentry_dsn": "https://key@sentry/1",
     "cors_origins": "https://console.example",
+    "slack_api_url": "https://slack.example/api",
+    "smtp_url": "smtps://mail.example",
+    "mail_from": "agent@example.com",
+    "mail_senders": "@example.org",
+    "public_url": "https://agent.example",
+    "approvals_to": "slack:C0123",
+    "schedules": "0 7 * * * | mail:ops@example.com | hello",
     "secret_key": NEW,
     "secret_key_fallbacks": OLD,
 }
 """Of the settings that are more than a number or a word."""
+TOGETHER = {
+    "slack_bot_token": "slack_signing_secret",
+    "slack_signing_secret": "slack_bot_token",
+    "smtp_url": "mail_from",
+}
+"""One is of no use without the other."""
 BODY = b'{"text": "hello"}'
 PARSERS = ("configparser", "dotenv", "load_dotenv", "tomllib", "toml", "yaml", "BaseSettings")
 
@@ -82,9 +95,12 @@ def test_every_secret_may_be_a_file_that_is_mounted(
     assert {"secret_key", "database_url", "broker_url", "openai_api_key"} <= set(secrets)
     for name in secrets:
         (tmp_path / name).write_text(f"{another(name, None)}\n")
-        environment.delenv(name.upper(), raising=False)
-        environment.setenv(f"{name.upper()}_FILE", str(tmp_path / name))
-        assert getattr(Settings.load(), name).get_secret_value() == another(name, None)
+        with environment.context() as alone:
+            alone.delenv(name.upper(), raising=False)
+            alone.setenv(f"{name.upper()}_FILE", str(tmp_path / name))
+            if other := TOGETHER.get(name):
+                alone.setenv(other.upper(), another(other, None))
+            assert getattr(Settings.load(), name).get_secret_value() == another(name, None)
 
 
 def of_secret(field: FieldInfo) -> bool:

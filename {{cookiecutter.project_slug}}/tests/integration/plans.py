@@ -16,11 +16,12 @@ from psycopg.adapt import Transformer
 
 from {{ cookiecutter.package_name }}.adapters.archive import LEFT_OUT
 from {{ cookiecutter.package_name }}.adapters.keys import KEYS
-from {{ cookiecutter.package_name }}.adapters.reports import CENSUS, SEED
+from {{ cookiecutter.package_name }}.adapters.reports import CENSUS, DEAD, SEED
 from {{ cookiecutter.package_name }}.adapters.sessions import ORPHANS
 
 READS_ALL = {
     CENSUS: "seldom: who asks looks at what it took",
+    DEAD: "of dead letters there are few, or somebody is looking at them",
     KEYS: "of keys there are few",
     ORPHANS: "once a night",
     SEED: "once in a life, of a table that is empty then",

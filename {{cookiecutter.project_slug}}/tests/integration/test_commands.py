@@ -34,6 +34,10 @@ ASKED = e.ToolRequested(at=NOW, call=CALL, permission="ask", expires_at=NOW + ti
 QUESTION = ASKED.model_copy(update={"permission": "answer"})
 EFFECT = """INSERT INTO effects (key, session_id, request, result)
     VALUES (%s, %s, '{"to": "Zoë"}', '{"id": 7}')"""
+RECIPIENT = """INSERT INTO recipients (session_id, channel, place, thread, is_origin)
+    VALUES (%s, 'mail', 'ada@example.com', '<1@example.com>', true)"""
+LETTER = """INSERT INTO dead_letters (session_id, channel, place, seq, kind, reason)
+    VALUES (%s, 'mail', 'ada@example.com', 2, 'answer', 'there is no such mailbox')"""
 COLUMNS = """SELECT table_name, column_name FROM information_schema.columns
     WHERE table_schema = 'public' AND table_name IN (SELECT table_name
         FROM information_schema.columns WHERE column_name = 'session_id' UNION SELECT 'sessions')"""
@@ -169,18 +173,24 @@ def test_an_export_is_all_that_is_stored_of_a_session(database: Database) -> Non
     """Every column of every table that knows a session by its id."""
     one = session(THOUGHT, ASKED, says="Zoë\n")
     database.execute(EFFECT, [f"{one}:c1", one])
-    row, *events, effect = map(json.loads, output("sessions", "export", one).splitlines())
+    database.execute(RECIPIENT, [one])
+    database.execute(LETTER, [one])
+    lines = map(json.loads, output("sessions", "export", one).splitlines())
+    row, *events, effect, recipient, letter = lines
     stored = {
         "sessions": row["row"],
         "events": {"session_id": one, "data": events[1]["event"]} | events[1],
         "effects": effect["effect"],
+        "recipients": recipient["recipient"],
+        "dead_letters": letter["dead_letter"],
     }
     for table, column in database.execute(COLUMNS).fetchall():
         assert column in stored[str(table)], f"{table}.{column}"
     assert [event["seq"] for event in events] == [1, 2, 3, 4]
     assert events[1]["event"]["text"] == "Zoë\n"
     assert (effect["effect"]["request"], effect["effect"]["result"]) == ({"to": "Zoë"}, {"id": 7})
-    assert {line["session"] for line in (row, *events, effect)} == {one}
+    rest = (row, *events, effect, recipient, letter)
+    assert {line["session"] for line in rest} == {one}
 
 
 def test_a_session_is_deleted_with_all_traces_and_its_forks_are_named(database: Database) -> None:
@@ -188,6 +198,8 @@ def test_a_session_is_deleted_with_all_traces_and_its_forks_are_named(database: 
     fork = output("sessions", "fork", one).strip()
     for owner in (one, other):
         database.execute(EFFECT, [f"{owner}:c1", owner])
+        database.execute(RECIPIENT, [owner])
+        database.execute(LETTER, [owner])
     told = run("sessions", "delete", one)
     assert told.stdout == f"session {one} is deleted\n"
     assert told.stderr == f"what was said in it is also in its forks: {fork}\n"
@@ -195,7 +207,9 @@ def test_a_session_is_deleted_with_all_traces_and_its_forks_are_named(database: 
     for table, column in database.execute(COLUMNS).fetchall():
         rows = database.execute(f"SELECT {column}::text FROM {table}".encode()).fetchall()
         assert one not in str(rows), f"{table}.{column}"
-    assert database.execute("SELECT session_id::text FROM effects").fetchall() == [(other,)]
+    for table in ("effects", "recipients", "dead_letters"):
+        left = database.execute(f"SELECT session_id::text FROM {table}".encode()).fetchall()
+        assert left == [(other,)], table
 
 
 def test_what_a_tool_did_while_its_session_was_deleted_is_forgotten_too(database: Database) -> None:
@@ -315,6 +329,7 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(
         "database",
         "schema",
         "broker",
+        "letters",
         "paused",
         "waiting",
     ]

@@ -17,7 +17,7 @@ def test_a_client_that_says_nothing_keeps_no_thread(
 ) -> None:
     monkeypatch.setattr(probes, "CLIENT_SECONDS", 0.2)
     port = free_port()
-    probes.serve_probes(port, metrics=Metrics(settings, "test"), health=dict)
+    probes.serve_probes(port, metrics=Metrics(settings, "test"), health=dict, ready=bool)
     before = threading.active_count()
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
     eventually(lambda: threading.active_count() > before, "they are waited for")

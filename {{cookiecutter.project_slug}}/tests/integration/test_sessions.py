@@ -39,8 +39,9 @@ class Store:
         self.sessions = PostgresSessions(self.database)
         self.process = self.another()
 
-    def another(self) -> PostgresProcesses:
-        return PostgresProcesses(self.database, self.url, application="store", about=ABOUT)
+    def another(self, **about: str) -> PostgresProcesses:
+        about = ABOUT | about
+        return PostgresProcesses(self.database, self.url, application="store", about=about)
 
     async def started(self, *events: e.AnyEvent) -> Thread:
         thread = Thread.of(str(uuid4()), [STARTED, *events])
@@ -202,6 +203,39 @@ def test_a_process_that_was_buried_alive_claims_nothing_until_it_beats_again(
         assert not await store.commit(thread, THOUGHT, ANSWERED, owner=owner), "that one is over"
         assert await store.commit(thread, THOUGHT, ANSWERED, owner=again)
         await buried.close()
+
+    scenario(act, database_url)
+
+
+def test_what_a_removed_lane_has_left_is_soon_the_default_lane_s(database_url: str) -> None:
+    async def act(store: Store) -> None:
+        thread = await store.started(SPOKE)
+
+        async def queued() -> list[tuple[str, str]]:
+            sql = "UPDATE sessions SET dispatched_at = now() - interval '1 h' WHERE id = %(id)s"
+            await store.database.rows(sql, id=thread.id)
+            return await store.sessions.claim_stale(limit=10)
+
+        async def waits_in(lane: str) -> None:
+            sql = "UPDATE sessions SET lane = %(lane)s, dispatches = 0 WHERE id = %(id)s"
+            await store.database.rows(sql, lane=lane, id=thread.id)
+
+        await waits_in("beta")
+        assert await queued() == [(thread.id, "beta")], "its worker may be starting again"
+        assert await queued() == [(thread.id, "default")]
+        left = await store.sessions.load(thread.id)
+        assert left
+        assert left.lane == "default", "for good: what is said next goes there at once"
+        beta = store.another(lane="beta")
+        await beta.beat()
+        await waits_in("beta")
+        for _ in range(5):
+            assert await queued() == [(thread.id, "beta")], "it has a worker, which is busy"
+        await beta.close()
+        web = store.another(lane="beta", kind="web")
+        await web.beat()
+        assert await queued() == [(thread.id, "default")], "of which web is none"
+        await web.close()
 
     scenario(act, database_url)
 

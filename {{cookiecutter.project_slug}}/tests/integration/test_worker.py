@@ -229,6 +229,42 @@ def test_the_day_is_reported_in_one_event_on_the_lane_of_the_deploy(
     assert report["tokens"] == 0
 
 
+def test_a_lane_has_its_own_worker_and_leaves_its_sessions_to_the_default_one(
+    start: Start, database: Database
+) -> None:
+    default = start("work").healthy(path="/ready")
+    web = start("serve", LANE="beta").healthy()
+    beta = start("work", LANE="beta").healthy(path="/ready")
+    start("schedule").healthy()
+    session = web.post("/chat/sessions").headers["location"]
+    assert web.post(f"{session}/messages", {"text": "hello"}).json()["status"] == "idle"
+    took = 'tasks_total{outcome="done",task="sessions.advance"}'
+    assert took in beta.get("/metrics").text
+    assert took not in default.get("/metrics").text
+    beta.signal(signal.SIGTERM)
+    assert beta.ended() == 0
+    told = web.post(f"{session}/messages", {"text": "hello"}, Prefer="respond-async")
+    assert told.status_code == 202
+    database.execute("UPDATE sessions SET dispatches = 1, dispatched_at = 'epoch'")
+    eventually(lambda: web.get(session).json()["status"] == "idle", "another lane takes it up")
+    assert took in default.get("/metrics").text
+
+
+@pytest.mark.parametrize("command", ["work", "schedule"])
+def test_a_process_that_waits_for_what_it_needs_lives_and_is_not_ready(
+    command: str, start: Start, empty_database: str
+) -> None:
+    """Or a rollout would take away what works for what never will."""
+    for away in ({"DATABASE_URL": empty_database}, {"BROKER_URL": "redis://127.0.0.1:1/0"}):
+        waits = start(command, **away).healthy()
+        eventually(lambda: waits.get("/ready").status_code == 503, "it says so")  # noqa: B023
+        assert "not ready" in waits.get("/ready").text
+    ready = start(command).healthy(path="/ready")
+    assert ready.get("/ready").json() == {"status": "ready"}
+    assert waits.get("/ready").status_code == 503, "so long it had"
+    assert waits.get("/health").status_code == 200
+
+
 def test_a_fault_of_the_scheduler_is_said_and_outlived_and_shown_while_it_stays(
     settings: Settings,
     database: Database,

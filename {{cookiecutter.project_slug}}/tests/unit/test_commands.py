@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,6 +20,7 @@ from {{ cookiecutter.package_name }}.entrypoints.cli import cli
 from {{ cookiecutter.package_name }}.entrypoints.commands.chat import verdict
 from {{ cookiecutter.package_name }}.entrypoints.commands.conversation import Conversation
 from {{ cookiecutter.package_name }}.entrypoints.commands.story import asked, plain, told
+from {{ cookiecutter.package_name }}.entrypoints.terminal import ERASE
 from {{ cookiecutter.package_name }}.errors import NotFound, Unavailable
 from {{ cookiecutter.package_name }}.service import Service
 
@@ -241,6 +243,36 @@ def test_what_happens_meanwhile_is_noted_and_a_decision_stops_for_the_person(
             "· user spoke: from elsewhere",
             "· tool failed: call_id c1, error no such version",
         ]
+
+    play(act)
+
+
+class Tty(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_while_nothing_comes_a_terminal_says_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(f"{PACKAGE}.entrypoints.commands.conversation.LOOK_SECONDS", 0.01)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", shown := Tty())
+
+    async def act(world: World) -> None:
+        world.processes.living = [{"kind": "worker", "name": "host:1"}]
+        await world.talk.begin(None, None)
+        await world.talk.say("hi")
+        following = asyncio.create_task(world.talk.follow())
+        await until(lambda: "thinking… 0 s" in shown.getvalue())
+        thought = SAYS.model_copy(update={"calls": (CALL,)})
+        await world.happens(thought, RUNS, e.ToolStarted(at=NOW, call_id="c1"))
+        await until(lambda: "deploy… " in shown.getvalue())
+        again = SAYS.model_copy(update={"seen": 6})
+        returned = e.ToolReturned(at=NOW, call_id="c1", result=1)
+        await world.happens(returned, again, e.AgentAnswered(at=NOW, text=SAYS.text))
+        await following
+        assert "… " not in shown.getvalue().rpartition(ERASE)[2]
 
     play(act)
 

@@ -79,7 +79,9 @@ def released(docker: Docker) -> int:
 def test_the_first_release_is_started_as_it_is() -> None:
     docker = Docker()
     assert released(docker) == 0
-    assert docker.said == ["docker compose up --detach --wait --wait-timeout 120"]
+    up, *asked = docker.said
+    assert up == "docker compose up --detach --wait --wait-timeout 120"
+    assert [said.split()[1] for said in asked] == ["exec"] * 7, "healthy is not yet ready"
     assert docker.count() == COUNTS
 
 
@@ -90,7 +92,10 @@ def test_the_old_processes_stop_once_the_new_ones_are_ready(docker: Docker) -> N
     words = [
         said.removeprefix("docker ").removeprefix("compose ").split()[0] for said in docker.said
     ]
-    assert words == ["run", "up", "exec", "exec", "exec", "stop", "rm"], "the schema first"
+    assert words == ["run", "up", *["exec"] * 7, "stop", "rm"], "the schema first"
+    asked = [said.split()[2:3] + said.split()[-1:] for said in docker.said if " exec " in said]
+    ports = {"web0": "PORT", "work": "METRICS_PORT", "sche": "METRICS_PORT"}
+    assert all(ports[container[:4]] == port for container, port in asked), "of each its own"
 
 
 @pytest.mark.parametrize("step", ["migrate", "up", "exec"])

@@ -38,6 +38,8 @@ def stumble() -> str:
 class Model:
     """Says what it is told to, and remembers what it was asked."""
 
+    name = "openai:fake"
+
     def __init__(self) -> None:
         self.says: list[Answer | Exception | str] = []
         self.asked: list[Request] = []

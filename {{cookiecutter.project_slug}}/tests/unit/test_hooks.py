@@ -60,7 +60,7 @@ def test_a_delivery_starts_a_session_and_its_repeat_does_nothing(hooks: Hooks) -
     assert first.headers["location"] == f"/chat/sessions/{session}"
     assert list(hooks.sessions.stored) == [session]
     said = hooks.sessions.stored[session][-1].event
-    assert (said.kind, getattr(said, "by", "")) == ("user_spoke", "hook:ops")
+    assert (said.kind, getattr(said, "by", "")) == ("user_spoke", "webhook:ops")
     more = body(session_id=session)
     assert hooks.send(more, hooks.sign(more)).json() == {"session_id": session}
     assert len(hooks.sessions.stored[session]) == 3

@@ -13,7 +13,7 @@ import pytest
 from tools.environments import PROJECT, executable
 from tools.manifests import compose, copies, environments, schema
 from tools.manifests.__main__ import VARIANTS, of_build, of_files, run, variants
-from tools.manifests.build import FOLDER, Build, build, kustomize, parsed
+from tools.manifests.build import FOLDER, Build, build, kustomize, parsed, title
 from tools.scan import MissingTool
 
 OVERLAY = FOLDER / "overlays" / "production" / "kustomization.yaml"
@@ -65,6 +65,8 @@ strategy:⏎    rollingUpdate:⏎      maxSurge: 50% → replicas: 2⏎  strateg
     has replicas, which its autoscaler counts
 templateName: web → templateName: wob
     there is no AnalysisTemplate wob
+rollbackWindow: → paused: false⏎  analysis:
+    Rollout web goes back as slowly as it goes on
 authenticationRef:⏎      name: database → authenticationRef:⏎      name: base
     no TriggerAuthentication base
 podSelector: {}⏎  policyTypes:⏎  - Ingress⏎ → podSelector: {}⏎  policyTypes:⏎
@@ -143,14 +145,16 @@ BROKER_URL_FILE: → BROKER_URL: 'pgmq:'⏎  BROKER_URL_FILE:
     SECRET_KEY_FILE=/run/secrets/SECRET_KEY is no file of a Secret
 /app/SECRET_KEY → /app/SECRET
     SECRET_KEY_FILE=/run/secrets/app/SECRET is no file of a Secret
-path: /ready → path: /readyz
+path: /ready⏎            port: h → path: /readyz⏎            port: h
     nothing answers /readyz on http
 path: /health⏎            port: m → path: /healthz⏎            port: m
     nothing answers /healthz on metrics
 port: metrics⏎ → port: http⏎
     a probe asks the port http, which is not there
-path: /ready → path: /health
-    it gets requests before it can answer them
+path: /ready⏎            port: h → path: /health⏎            port: h
+    Deployment web: it takes the place of another before it can do its work
+path: /ready⏎            port: m → path: /health⏎            port: m
+    Deployment scheduler: it takes the place of another before it can do its work
 startupProbe → startingProbe
     a probe is missing
 terminationGracePeriodSeconds: 45 → terminationGracePeriodSeconds: 35
@@ -276,6 +280,19 @@ def test_a_defect_is_seen(right: str, wrong: str, fault: str) -> None:
     assert any(fault in said for said in found), found
 
 
+def test_a_broker_that_is_full_refuses_before_it_is_killed() -> None:
+    """Beside what it keeps it needs memory to write that down."""
+    (redis,) = [one for one in next(wholes()).of("StatefulSet") if title(one).endswith("redis")]
+    (container,) = redis["spec"]["template"]["spec"]["containers"]
+    kept = re.findall(r"--maxmemory (\d+)mb", " ".join(container["args"]))
+    limit = container["resources"]["limits"]["memory"].removesuffix("Mi")
+    assert [int(most) * 3 < int(limit) * 2 for most in kept] == [True]
+    service = parsed(PROJECT / "compose.production.yaml")["services"]["redis"]
+    (most,) = re.findall(r"--maxmemory (\d+)mb", service["command"])
+    limit = service["deploy"]["resources"]["limits"]["memory"].removesuffix("M")
+    assert int(most) * 3 < int(limit) * 2
+
+
 def test_a_canary_is_judged_by_the_bounds_of_the_alerts() -> None:
     groups = parsed(PROJECT / copies.ALERTS)["groups"]
     alerts = {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
@@ -332,6 +349,12 @@ def test_a_field_that_kubernetes_does_not_know_is_seen(right: str, wrong: str, f
         (ENVIRONMENT, "web: 3", "web: 4", "replicas of web is 3, where the environment says 4"),
         (ENVIRONMENT, "worker: 20", "worker: 1", "worker: 2 replicas, and 1 at most"),
         (ENVIRONMENT, "rolling #", "hoping #", "strategy hoping: it is one of rolling, blue-green"),
+        (
+            ENVIRONMENT,
+            "context:",
+            "contexts:",
+            "context None: it is kubectl's name for the cluster",
+        ),
         (ENVIRONMENT, "approvals: 1", "approvals: -1", "approvals -1: it is a number of people"),
         (SETTINGS, "=production", "=prod", "ENVIRONMENT=prod in production.env"),
         (SETTINGS, "LOG_LEVEL=INFO", "LOG_LEVEL=DEBUG", "LOG_LEVEL=INFO, where the environment"),

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +13,9 @@ import pytest
 import yaml
 
 from tools import load
+from tools.environments import PROJECT
 from tools.pipeline import Refused, access, facts, images, notify
-from tools.pipeline.deploy import REFUSED, TRIES, UNDECIDED, Pipeline
+from tools.pipeline.deploy import PAUSE, REFUSED, UNDECIDED, Pipeline
 
 DIGEST = "sha256:" + "ab" * 32
 IMAGE = f"ghcr.io/ann/app:abc1234@{DIGEST}"
@@ -47,6 +50,7 @@ def project(tmp_path: Path) -> Path:
     for name in ("development", "staging", "production"):
         told = {
             "namespace": f"app-{name}",
+            "context": f"app-{name}",
             "host": f"{name}.example.org",
             "image": "ghcr.io/ann/app",
         }
@@ -65,6 +69,7 @@ class Calls:
         self.ends = ends
         self.made: list[str] = []
         self.whole: list[Sequence[str]] = []
+        self.seconds = 0.0
 
     def __call__(self, command: Sequence[str]) -> int:
         words = [word for word in command if not word.startswith("-")]
@@ -78,9 +83,13 @@ class Calls:
         left = self.ends.get(name.replace(" ", "_").replace("-", "_"), [])
         return left.pop(0) if left else 0
 
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
 
 def pipeline(project: Path, calls: Calls, where: str = "production") -> Pipeline:
-    return Pipeline(service="app", place=facts.place(where, project), run=RUN, call=calls)
+    place, clock = facts.place(where, project), lambda: calls.seconds
+    return Pipeline(service="app", place=place, run=RUN, call=calls, clock=clock, sleep=calls.sleep)
 
 
 def candidate(project: Path) -> facts.Candidate:
@@ -111,12 +120,14 @@ def test_a_deployment_is_recorded_and_what_fails_is_gone_back_from(
     assert all(command[command.index("--from") + 1] == release for command in back)
 
 
+HOURS = 7200
 DECISIONS: list[tuple[list[int], int, int]] = [
     ([0], 1, 0),
     ([REFUSED], 1, REFUSED),
     ([UNDECIDED], 1, UNDECIDED),
     ([137, 1, 0], 3, 0),
-    ([1] * 99, TRIES, 1),
+    ([1] * 500 + [0], 501, 0),
+    ([1] * 9999, HOURS // int(PAUSE) + 1, 1),
 ]
 
 
@@ -126,10 +137,12 @@ def test_the_agent_is_asked_after_it_knows_of_staging_and_again_where_the_line_b
 ) -> None:
     calls = Calls(decide=ends)
     staging = facts.place("staging", project)
-    made = pipeline(project, calls).decide(candidate(project), after=staging, seconds=9)
+    made = pipeline(project, calls).decide(candidate(project), after=staging, seconds=HOURS)
     assert made == code
     assert calls.made == ["record staging succeeded", *["decide"] * asked]
-    assert len({tuple(command) for command in calls.whole[1:]}) == 1, "the same question"
+    assert keys(calls) == {"github-77:staging", "github-77"}, "the same question"
+    left = [int(one[one.index("--timeout") + 1]) for one in calls.whole[1:]]
+    assert left == [HOURS - int(PAUSE) * number for number in range(asked)], "and no longer"
     told = " ".join(calls.whole[0])
     assert "--namespace app-production exec deploy/scheduler -- app release record staging" in told
     assert f"--config {staging.config}" in told
@@ -171,7 +184,7 @@ def test_all_environments_run_one_image_and_it_is_somebody_s(project: Path) -> N
     with pytest.raises(Refused, match="several images: "):
         facts.image_name(project)
     for other in file.parent.glob("*.yaml"):
-        other.write_text("{namespace: n, host: h, image: registry.example.com/app}")
+        other.write_text("{namespace: n, context: c, host: h, image: registry.example.com/app}")
     with pytest.raises(Refused, match="is an example: name one"):
         facts.image_name(project)
 
@@ -197,6 +210,13 @@ def test_an_environment_that_is_not_there_is_named(project: Path) -> None:
         facts.place("qa", project)
 
 
+def test_an_environment_that_does_not_say_which_cluster_it_is_in_is_refused(project: Path) -> None:
+    file = project / "deploy" / "environments" / "staging.yaml"
+    file.write_text(file.read_text().replace("context:", "contest:"))
+    with pytest.raises(Refused, match=r"environments/staging\.yaml has no context: say it there"):
+        facts.place("staging", project)
+
+
 def test_a_run_says_who_and_where_and_signs_as_itself() -> None:
     assert (
         facts.Run(
@@ -204,6 +224,7 @@ def test_a_run_says_who_and_where_and_signs_as_itself() -> None:
             attempt="1",
             by="ann, run 77",
             url="https://github.com/ann/app/actions/runs/77",
+            source="https://github.com/ann/app",
             signer="https://github.com/ann/app/.github/workflows/release.yml@refs/tags/v1.4.2",
             issuer="https://token.actions.githubusercontent.com",
         )
@@ -214,6 +235,7 @@ def test_a_run_says_who_and_where_and_signs_as_itself() -> None:
         attempt="9",
         by="bob, pipeline 88",
         url="https://gitlab.com/bob/app/-/pipelines/88",
+        source="https://gitlab.com/bob/app",
         signer="https://gitlab.com/bob/app//.gitlab-ci.yml@refs/tags/v1.4.2",
         issuer="https://gitlab.com",
     )
@@ -222,7 +244,12 @@ def test_a_run_says_who_and_where_and_signs_as_itself() -> None:
 
 @pytest.mark.factor("V")
 def test_the_image_is_built_once_for_both_architectures_and_known_by_its_digest() -> None:
-    (build,) = images.build("ghcr.io/ann/app", release="abc1234")
+    labels = {"VERSION": "1.4.2", "SOURCE": RUN.source, "SOURCE_DATE_EPOCH": "1800000000"}
+    (build,) = images.build("ghcr.io/ann/app", release="abc1234", **labels)
+    given = dict(word.split("=", 2)[1:] for word in build if word.startswith("--build-arg="))
+    assert given == {"RELEASE": "abc1234"} | labels
+    wanted = set(re.findall(r"^ARG (\w+)", (PROJECT / "Dockerfile").read_text(), re.MULTILINE))
+    assert wanted - {"PYTHON_VERSION"} == set(given) - {"SOURCE_DATE_EPOCH"}
     assert build[build.index("--platform") + 1] == "linux/amd64,linux/arm64"
     assert {"--push", "--sbom", "--provenance"} <= set(build)
     told = json.dumps({"containerimage.digest": DIGEST})
@@ -311,3 +338,21 @@ LOADS = [
 def test_a_load_that_fails_or_is_slow_or_never_came_is_red(made: load.Tally, fault: str) -> None:
     assert fault in " ".join(made.faults(p95=1))
     assert bool(made.faults(p95=1)) == bool(fault)
+
+
+def test_what_a_pipeline_gives_a_chore_reaches_it(tmp_path: Path) -> None:
+    """What a makefile sets takes the place of a variable of that name, without a word."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec env\n")
+    python.chmod(0o755)
+    names = (
+        "ENVIRONMENT VERSION IMAGE AFTER TIMEOUT OUTCOME NOTIFY_URL KEY URL RELEASE REGISTRY_TOKEN"
+    )
+    given = {name: f"given-as-{name}" for name in names.split()}
+    for chore in ("publish", "deploy", "decide", "notify", "load"):
+        command = ["make", "--silent", "--old-file=setup", chore, f"BIN={tmp_path}"]
+        done = subprocess.run(
+            command, cwd=PROJECT, env=os.environ | given, capture_output=True, text=True, check=True
+        )
+        told = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+        assert {name: told.get(name) for name in given} == given, chore

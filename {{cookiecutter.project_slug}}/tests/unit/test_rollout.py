@@ -139,7 +139,6 @@ REFUSED = {
     "release staging IMAGE:latest": "is latest, which does not say what runs: give another tag",
     "release staging other/app:a1": f"'other/app:a1' is not of staging, which runs {NAME}",
     "release staging IMAGE:a1 --name a/1": "release 'a/1' is no label of at most 50 letters: give",
-    "release staging IMAGE:a1 --context there": "'there' is not the one of deploy/environments/st",
     "rollback staging": "staging remembers no release to go back to: name one",
     "rollback staging a9": "no ReplicaSet of web is of release 'a9': release its image",
     "lane add staging Beta IMAGE:a1": "lane 'Beta' is no DNS name: at most 32 of a-z, 0-9 and -",
@@ -161,7 +160,7 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_done(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"context": None}, "has no 'context': give --context NAME (kubectl config get-contexts)"),
+        ({"context": None}, "deploy/environments/staging.yaml has no 'context': say it there"),
         ({"namespace": None}, "has no 'namespace': say it there"),
         (
             {"strategy": "hope"},
@@ -178,11 +177,6 @@ def test_an_environment_that_says_too_little_is_refused(
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
-
-
-def test_a_context_may_be_given_where_the_environment_has_none(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, context=None)
-    assert desk.rollout("release staging IMAGE:a1 --context staging-cluster") == 0
 
 
 @pytest.mark.parametrize(
@@ -341,6 +335,64 @@ def test_a_release_is_taken_back_once_however_often_that_is_asked(desk: Desk) ->
         assert desk.serves == {"b2"}
     assert desk.rollout("rollback staging --from d4") == 0
     assert desk.serves == {"b2"}
+
+
+def test_asked_to_go_back_again_it_goes_no_further_unless_a_release_is_named(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a person does whose terminal was gone when it ended."""
+    for release in ("a1", "b2", "c3"):
+        desk.rollout(f"release staging IMAGE:{release}")
+    assert desk.rollout("rollback staging") == 0
+    desk.calls.clear()
+    capsys.readouterr()
+    assert desk.rollout("rollback staging") == 0
+    assert capsys.readouterr().out == (
+        "staging: b2 runs, for c3 was gone back from: to go further back, name a release\n"
+    )
+    assert (desk.calls, desk.serves) == ([], {"b2"})
+    desk.rollout("diagnose staging")
+    assert "\nback to    a1, by name: c3 was gone back from\n" in capsys.readouterr().out
+    for _ in range(2):
+        assert desk.rollout("rollback staging a1") == 0
+        assert desk.serves == {"a1"}
+    assert desk.remembered() == {"releases": "a1", "gone-back-from": "b2"}
+    desk.rollout("release staging IMAGE:d4")
+    assert desk.remembered() == {"releases": "a1 d4"}
+    assert desk.rollout("rollback staging") == 0
+    assert desk.serves == {"a1"}
+
+
+@pytest.mark.parametrize("bad", ["c3", "c3-crashing", "c3-unmigratable"])
+def test_a_going_back_that_was_broken_off_is_not_taken_for_done(bad: str, tmp_path: Path) -> None:
+    """A pipeline that asks again would write down that it is back, where half of it is."""
+    first = Desk(tmp_path)
+    for release in ("a1", "b2", bad):
+        first.rollout(f"release staging IMAGE:{release}")
+    line = f"rollback staging --from {bad}"
+    start = copy.deepcopy(first.cluster.kept)
+    for at in range(1, 40):
+        first.cluster = Cluster(copy.deepcopy(start))
+        if not first.killed(line, at):
+            break
+        assert first.rollout(line) == 0, f"killed at {at}"
+        assert {release for release, _ in first.pods().values()} == {"b2"}, f"killed at {at}"
+        assert first.remembered() == {"releases": "a1 b2", "gone-back-from": bad}
+    assert at > 5
+
+
+def test_a_canary_goes_back_at_once_to_what_ran_before(tmp_path: Path) -> None:
+    took = []
+    for name, window in {"with": {"revisions": 10}, "without": {"revisions": 0}}.items():
+        desk = Desk(tmp_path / name)
+        (rollout,) = [one for one in desk.overlay if one["kind"] == "Rollout"]
+        rollout["spec"]["rollbackWindow"] = window
+        for release in ("a1", "b2"):
+            assert desk.rollout(f"release staging IMAGE:{release} --strategy canary") == 0
+        began = desk.seconds
+        assert desk.rollout("rollback staging") == 0
+        took.append(desk.seconds - began)
+    assert took[0] < took[1]
 
 
 def test_ten_releases_are_remembered_each_once() -> None:

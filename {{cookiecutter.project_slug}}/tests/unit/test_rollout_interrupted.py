@@ -33,6 +33,7 @@ OF_THE_MOMENT = {
     "observedGeneration",
     "workloadObservedGeneration",
     "ticks",
+    "promoted",
     "conditions",
     APPLIED,
 }
@@ -94,12 +95,12 @@ def test_a_release_that_fails_says_where_and_why_and_leaves_the_old_one_serving(
     err = capsys.readouterr().err.splitlines()
     assert err[0].startswith(f"rollout: {said}")
     assert err[-2] == f"go on:    python -m tools.rollout {typed(line)}"
-    assert err[-1] == f"go back:  python -m tools.rollout rollback staging a1 --context={CONTEXT}"
+    assert err[-1] == "go back:  python -m tools.rollout rollback staging a1"
     assert desk.serves == {"a1"}
     assert desk.rollout(err[-1].partition("rollout ")[2]) == 0
     assert desk.serves == {"a1"}
     assert {release for release, _ in desk.pods().values()} == {"a1"}
-    assert desk.remembered() == {"releases": "a1"}
+    assert desk.remembered() == {"releases": "a1", "gone-back-from": of_line(line)}
     assert desk.rollout(ROLLING.format("c3") if how != "analysis" else CANARY.format("c3")) == 0
     assert desk.serves == {"c3"}
     assert desk.remembered() == {"releases": "a1 c3"}
@@ -161,6 +162,24 @@ def test_the_old_colour_is_kept_for_as_long_as_is_said(tmp_path: Path) -> None:
     assert "Deployment web-blue" not in desk.pods()
 
 
+@pytest.mark.parametrize(("ready", "code"), [(2, 0), (1, 1)])
+def test_an_autoscaler_at_work_does_not_end_a_release_and_pods_that_die_do(
+    ready: int, code: int, tmp_path: Path
+) -> None:
+    """It goes by what is asked for: of four pods, two are ready, or one."""
+    desk = Desk(tmp_path)
+    desk.rollout(BLUE_GREEN.format("a1"))
+
+    def count(cluster: Cluster) -> None:
+        if cluster.find("service/web")["spec"]["selector"].get("colour") == "green":
+            green = cluster.find("deployment/web-green")
+            green["spec"]["replicas"] = green["status"]["replicas"] = 4
+            green["status"] |= {"updatedReplicas": 4, "availableReplicas": ready}
+
+    desk.before_call = count
+    assert desk.rollout("release staging IMAGE:b2 --strategy blue-green --keep 400") == code
+
+
 def test_a_wait_ends_when_its_time_is_over_and_a_fault_of_a_moment_does_not_end_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +208,11 @@ def test_the_stand_in_sees_traffic_that_goes_where_it_must_not(tmp_path: Path) -
         cluster = Cluster(copy.deepcopy(desk.cluster.kept))
         with pytest.raises(Broken):
             call(cluster, (*kubectl, *wrong), "")
+
+
+def of_line(line: str) -> str:
+    """Its release."""
+    return line.partition("IMAGE:")[2].partition(" ")[0]
 
 
 def typed(line: str) -> str:

@@ -228,3 +228,36 @@ def test_an_origin_is_a_scheme_and_a_host(environment: pytest.MonkeyPatch, origi
     environment.setenv("CORS_ORIGINS", origins)
     with pytest.raises(ConfigError, match="CORS_ORIGINS"):
         Settings.load()
+
+
+HALF = [
+    ({"SLACK_BOT_TOKEN": "xoxb-hunter2"}, "SLACK_BOT_TOKEN"),
+    ({"SLACK_SIGNING_SECRET": "hunter2"}, "SLACK_BOT_TOKEN"),
+    ({"SMTP_URL": "smtp://app:hunter2@mail"}, "MAIL_FROM="),
+    ({"MAIL_FROM": "agent@example.com"}, "MAIL_FROM=agent@example.com"),
+    ({"MAIL_SENDERS": "@example.com"}, "MAIL_SENDERS=@example.com"),
+    ({"SMTP_URL": "mail:hunter2"}, "SMTP_URL"),
+    ({"SMTP_URL": "smtp://mail", "MAIL_FROM": "agent"}, "MAIL_FROM=agent"),
+    ({"SMTP_URL": "smtp://mail", "MAIL_FROM": "a@b.c", "MAIL_SENDERS": "ann"}, "MAIL_SENDERS=ann"),
+]
+
+
+@pytest.mark.parametrize(("given", "named"), HALF)
+def test_a_channel_that_is_half_set_up_is_told_in_one_line(
+    environment: pytest.MonkeyPatch, given: dict[str, str], named: str
+) -> None:
+    for name, value in given.items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        Settings.load()
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"{named} is not usable: ")
+    assert "hunter2" not in fault
+
+
+def test_channels_that_are_set_up_whole_are_taken(environment: pytest.MonkeyPatch) -> None:
+    whole = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_SIGNING_SECRET": "s"}
+    whole |= {"SMTP_URL": "smtps://agent:p%40ss@mail:465", "MAIL_FROM": "agent@example.com"}
+    for name, value in (whole | {"MAIL_SENDERS": "ann@example.com, @example.org"}).items():
+        environment.setenv(name, value)
+    assert Settings.load().mail_from == "agent@example.com"

@@ -37,7 +37,7 @@ from {{ cookiecutter.package_name }}.telemetry.spans import (
     traceparent,
     within,
 )
-from {{ cookiecutter.package_name }}.telemetry.traced import Seen, TracedModel, trace_tools
+from {{ cookiecutter.package_name }}.telemetry.traced import TracedModel, trace_slices, trace_tools
 
 from ..collector import Exported, read
 from ..conftest import SECRET
@@ -318,19 +318,16 @@ def test_steps_are_part_of_the_message_in_whatever_process_they_are_done() -> No
     claims = [span for span in spans if span.parent == CALLER[36:52]]
     assert [claim.name for claim in claims] == ["process sessions.advance"] * 2
     assert {span.attributes["gen_ai.conversation.id"] for span in spans} == {session}
-    steps = [span.attributes["session.events"] for span in spans if span.name == "step"]
-    assert steps == [
-        ["model_answered", "tool_requested"],
-        ["tool_returned"],
-        ["model_answered", "agent_answered"],
-    ]
+    done = [span.name.partition(" ")[0] for span in spans if span not in claims]
+    assert done == ["chat", "execute_tool", "chat"]
 
 
 def trace(world: World, recorded: Recorded) -> None:
     """As the bootstrap does it."""
-    seen = Seen(recorded.tracer, lambda *_: None)
-    world.engine.slice_span, world.engine.step_span = seen.slice, seen.step
-    world.engine.on_step = seen.on_step
+    tracer = recorded.tracer
+    world.engine.model = TracedModel(world.model, tracer)
+    world.engine.agents = trace_tools(world.service.agents, tracer)
+    world.engine.slice_span = trace_slices(tracer)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ class Database:
         self.fault: Exception | None = None
         self.asked: list[str] = []
         self.registry = CollectorRegistry()
-        self.registry.register(Standing(self.work, self.census, clock=lambda: self.now))
+        looks = (self.work, self.census, lambda: 2)
+        self.registry.register(Standing(*looks, clock=lambda: self.now))
 
     def work(self) -> list[dict[str, Any]]:
         self.asked.append("work")
@@ -47,6 +48,7 @@ def test_lanes_and_sessions_are_told_by_name() -> None:
     assert list(told.values()) == [3, 7.5, 1, 2]
     assert database.value("sessions", status="idle") == 9
     assert database.value("sessions", status="failed") == 0
+    assert database.value("dead_letters") == 2
 
 
 def test_the_database_is_not_asked_at_every_scrape() -> None:

@@ -4,7 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
-from . import claims, http, length, million, steps, stopping, streaming, telemetry, waiting
+from . import claims, http, length, million, slack, steps, stopping, streaming, telemetry, waiting
 from .figures import Figure, table
 from .rig import Rig, rig
 
@@ -18,6 +18,7 @@ MEASURES: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "streaming": streaming.measure,
     "million": million.measure,
     "telemetry": telemetry.measure,
+    "slack": slack.measure,
 }
 
 

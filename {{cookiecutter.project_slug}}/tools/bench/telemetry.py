@@ -20,10 +20,10 @@ from .rig import Deploy, Rig
 from .steps import ours
 
 MOST, MOST_MEMORY = 1.15, 110.0  # 105 MiB
-ROUNDS = 7
+ROUNDS = 11
 SESSIONS, STEPS = 200, 5
-SPANS = 1 + 2 * (2 * STEPS + 1)
-"""Of a session: that it was taken up; each model call and each tool call, and the steps around."""
+SPANS = 1 + 2 * STEPS + 1
+"""Of a session: that it was taken up; each model call and each tool call."""
 REQUESTS = 200
 CPU = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
 

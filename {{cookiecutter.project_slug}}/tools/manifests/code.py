@@ -109,11 +109,12 @@ def _in_container(container: Object) -> Iterator[str]:
         for asked in mentions(probe, "httpGet"):
             if asked["path"] not in paths().get(asked["port"], ()):
                 yield f"nothing answers {asked['path']} on {asked['port']}"
-    of_web = container.get("args") == ["serve"]
-    if container.get("args") != ["migrate"] and not all(name in container for name in PROBES):
+    if container.get("args") == ["migrate"]:
+        return
+    if not all(name in container for name in PROBES):
         yield "a probe is missing"
-    elif of_web and container["readinessProbe"]["httpGet"]["path"] != "/ready":
-        yield "it gets requests before it can answer them: readinessProbe"
+    elif container["readinessProbe"]["httpGet"]["path"] != "/ready":
+        yield "it takes the place of another before it can do its work: readinessProbe"
 
 
 def _in_time(build: Build, spec: Object, container: Object) -> Iterator[str]:

@@ -121,6 +121,8 @@ def in_description(project: Path, name: str) -> Iterator[str]:
     said = parsed(project / ENVIRONMENTS / f"{name}.yaml")
     if said["strategy"] not in STRATEGIES:
         yield f"strategy {said['strategy']}: it is one of {', '.join(STRATEGIES)}"
+    if not isinstance(said.get("context"), str):
+        yield f"context {said.get('context')}: it is kubectl's name for the cluster"
     if not isinstance(said["approvals"], int) or said["approvals"] < 0:
         yield f"approvals {said['approvals']}: it is a number of people"
     for process, most in said["most"].items():

@@ -13,7 +13,8 @@ IPV6 = "fc00::/7 fe80::/10 ::ffff:0:0/96"
 PRIVATE = [ip_network(text) for text in f"{IPV4} {IPV6}".split()]
 """In which other people's services are."""
 CREDENTIALS = ip_network("169.254.169.254/32")
-WEB_PORTS = {443}
+OUTSIDE = {443, 465, 587}
+"""The web, and who takes mail from people who sign in."""
 INSIDE = {"/metrics", "/ready"}
 """What is told to the cluster alone."""
 
@@ -53,7 +54,7 @@ def _in_block(block: Object, ports: set[Any]) -> Iterator[str]:
         yield f"{allowed} has {CREDENTIALS} in it, where a cloud gives out credentials"
     if any(_within(allowed, private) for private in PRIVATE):
         return
-    if more := ports - WEB_PORTS:
+    if more := ports - OUTSIDE:
         yield f"{allowed} may be asked on {', '.join(sorted(map(str, more)))}"
     for private in PRIVATE:
         if _within(private, allowed) and not any(_within(private, each) for each in out):

@@ -177,6 +177,9 @@ def _in_rollouts(build: Build) -> Iterator[str]:
                 name = found["name"] if isinstance(found, dict) else found
                 if name not in names:
                     yield f"{title(thing)}: there is no {kind} {name}"
+    for thing in build.of("Rollout"):
+        if "rollbackWindow" not in thing["spec"]:
+            yield f"{title(thing)} goes back as slowly as it goes on: rollbackWindow"
     for thing in build.of("TriggerAuthentication"):
         for reference in thing["spec"]["secretTargetRef"]:
             if reference["name"] not in OUTSIDE:

@@ -28,8 +28,10 @@ def main() -> int:
 def publish() -> int:
     """Leaves IMAGE=… in release.env, for the jobs that come after."""
     name, release = facts.image_name(PROJECT), given("RELEASE")
+    made = {"VERSION": facts.version(given("VERSION")), "SOURCE": facts.run_of(os.environ).source}
+    made["SOURCE_DATE_EPOCH"] = facts.head(PROJECT)[-1]
     log_in()
-    if code := run_all(images.build(name, release=release)):
+    if code := run_all(images.build(name, release=release, **made)):
         return code
     image = images.built((PROJECT / images.TOLD).read_text(), name, release=release)
     if code := run_all([*images.scan(image), *images.sign(image)]):

@@ -5,6 +5,7 @@ staging before its agent is asked: it decides by what has run there.
 """
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from .facts import Candidate, Place, Run
 Call = Callable[[Sequence[str]], int]
 """Runs a command, lets it speak for itself, and gives its exit code."""
 APPROVED, REFUSED, UNDECIDED = 0, 3, 4
-TRIES = 10
+PAUSE = 10.0
 NOT_BEGUN = 2
 """What `tools.rollout` ends with where it refuses before it has done anything."""
 
@@ -24,6 +25,8 @@ class Pipeline:
     place: Place
     run: Run
     call: Call
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def deploy(self, made: Candidate) -> int:
         """0 once it runs there; what fails is gone back from at once."""
@@ -44,16 +47,17 @@ class Pipeline:
         return self._service("release", *gone, "--by", self.run.by)
 
     def decide(self, made: Candidate, *, after: Place, seconds: int) -> int:
-        """The agent's answer there, asked once however often the line breaks."""
+        """The agent's answer there, asked once however often the line breaks: hours are long."""
         if code := self._record(made, "succeeded", place=after):
             return code
         key = self.run.id or made.image
-        question = ("decide", made.version, "--wait", "--timeout", str(seconds), "--key", key)
-        for _ in range(TRIES):
-            code = self._service(*question)
-            if code in {APPROVED, REFUSED, UNDECIDED}:
-                break
-        return code
+        until = self.clock() + seconds
+        while True:
+            left = str(max(0, round(until - self.clock())))
+            code = self._service("decide", made.version, "--wait", "--timeout", left, "--key", key)
+            if code in {APPROVED, REFUSED, UNDECIDED} or self.clock() >= until:
+                return code
+            self.sleep(PAUSE)
 
     def _record(self, made: Candidate, outcome: str, *, place: Place | None = None) -> int:
         where = place or self.place
@@ -73,8 +77,7 @@ class Pipeline:
 
     def _rollout(self, *what: str) -> int:
         verb, *rest = what
-        module = (sys.executable, "-m", "tools.rollout", verb, self.place.name, *rest)
-        return self.call((*module, "--context", self.place.context))
+        return self.call((sys.executable, "-m", "tools.rollout", verb, self.place.name, *rest))
 
     def _service(self, *command: str) -> int:
         """The service's own command, in a process of that environment that serves nobody."""

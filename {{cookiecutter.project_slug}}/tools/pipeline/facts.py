@@ -16,6 +16,7 @@ from . import Refused
 VERSION = re.compile(r"v?([0-9]+\.[0-9]+\.[0-9]+(-[0-9a-z.]+)?)")
 IMAGE = re.compile(r"[^@\s]+:[\w.-]+@sha256:[0-9a-f]{64}")
 NOBODYS = "registry.example.com/"
+SAID = ("namespace", "context", "host", "image")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Run:
     attempt: str
     by: str
     url: str
+    source: str
+    """The address of the repository."""
     signer: str
     """As whom it signs: what the certificate of a signature has to say,"""
     issuer: str
@@ -72,10 +75,10 @@ def place(name: str, project: Path) -> Place:
     files = [folder / f"{name}.yaml", folder / f"{name}.env"]
     told: dict[str, Any] = yaml.safe_load(files[0].read_text())
     text = b"\0".join(file.read_bytes() for file in files)
-    namespace = str(told["namespace"])
-    context = str(told.get("context") or namespace)
+    if missing := [key for key in SAID if key not in told]:
+        raise Refused(f"deploy/environments/{name}.yaml has no {', '.join(missing)}: say it there")
     config = hashlib.sha256(text).hexdigest()[:12]
-    return Place(name, namespace, context, str(told["host"]), str(told["image"]), config)
+    return Place(name, config=config, **{key: str(told[key]) for key in SAID})
 
 
 def image_name(project: Path) -> str:
@@ -96,12 +99,17 @@ def version(given: str) -> str:
     return match[1]
 
 
+def head(project: Path) -> tuple[str, ...]:
+    """The commit that is checked out, and its time: for people, and in seconds."""
+    said = ("git", "log", "-1", "--format=%H %cI %ct")
+    run = subprocess.run(said, cwd=project, capture_output=True, text=True, check=True)
+    return tuple(run.stdout.split())
+
+
 def candidate(version_: str, image: str, project: Path) -> Candidate:
     if not IMAGE.fullmatch(image):
         raise Refused(f"IMAGE={image!r} is not whole: give NAME:RELEASE@sha256:…")
-    said = ("git", "log", "-1", "--format=%H %cI")
-    run = subprocess.run(said, cwd=project, capture_output=True, text=True, check=True)
-    commit, committed_at = run.stdout.split()
+    commit, committed_at, _ = head(project)
     return Candidate(
         version=version(version_), image=image, commit=commit, committed_at=committed_at
     )
@@ -111,12 +119,14 @@ def run_of(environment: Mapping[str, str]) -> Run:
     """As the pipeline's own variables tell it; on a laptop, whoever sits there."""
     if environment.get("GITHUB_ACTIONS") == "true":
         site = f"{environment['GITHUB_SERVER_URL']}/"
+        source = f"{site}{environment['GITHUB_REPOSITORY']}"
         number = environment["GITHUB_RUN_ID"]
         return Run(
             id=f"github-{number}",
             attempt=environment["GITHUB_RUN_ATTEMPT"],
             by=f"{environment['GITHUB_ACTOR']}, run {number}",
-            url=f"{site}{environment['GITHUB_REPOSITORY']}/actions/runs/{number}",
+            url=f"{source}/actions/runs/{number}",
+            source=source,
             signer=f"{site}{environment['GITHUB_WORKFLOW_REF']}",
             issuer="https://token.actions.githubusercontent.com",
         )
@@ -127,8 +137,9 @@ def run_of(environment: Mapping[str, str]) -> Run:
             attempt=environment["CI_JOB_ID"],
             by=f"{environment['GITLAB_USER_LOGIN']}, pipeline {number}",
             url=environment["CI_PIPELINE_URL"],
+            source=environment["CI_PROJECT_URL"],
             signer=f"{environment['CI_PROJECT_URL']}//.gitlab-ci.yml@refs/tags/{tag}",
             issuer=environment["CI_SERVER_URL"],
         )
     who = environment.get("USER", "somebody")
-    return Run(id="", attempt="", by=who, url="", signer="", issuer="")
+    return Run(id="", attempt="", by=who, url="", source="", signer="", issuer="")

@@ -17,10 +17,13 @@ TOLD = Path("build.json")
 Commands = Sequence[Sequence[str]]
 
 
-def build(image: str, *, release: str) -> Commands:
-    """Pushed with its provenance and what is in it; TOLD says the digest."""
+def build(image: str, *, release: str, **facts: str) -> Commands:
+    """Pushed with its provenance and what is in it; TOLD says the digest. The facts become labels,
+    and SOURCE_DATE_EPOCH its date, as with `make image`: the same commit gives the same layers.
+    """
     attested = ("--provenance", "mode=max", "--sbom", "true", "--metadata-file", str(TOLD))
-    how = ("--platform", PLATFORMS, "--build-arg", f"RELEASE={release}", *attested)
+    told = [f"{name}={value}" for name, value in ({"RELEASE": release} | facts).items()]
+    how = ("--platform", PLATFORMS, *(f"--build-arg={fact}" for fact in told), *attested)
     return [("docker", "buildx", "build", *how, "--tag", f"{image}:{release}", "--push", ".")]
 
 

@@ -23,7 +23,7 @@ class Asked:
 
     def __init__(self, given: list[str], project: Path, start: Start) -> None:
         self.options = parser().parse_args(given)
-        self.on = environment(self.options.environment, project, context=self.options.context)
+        self.on = environment(self.options.environment, project)
         self.kubectl = Kubectl(self.on.context, self.on.namespace, start)
         self._given, self._project = given, project
 
@@ -33,10 +33,8 @@ class Asked:
         return Manifests(render(overlay, self.kubectl.start), made)
 
     def plan(self, title: str, steps: list[Step], back: str = "") -> Plan:
-        back = back and f"{RUN} {back} --context={self.on.context}"
-        return Plan(
-            f"{self.on.name}: {title}", tuple(steps), f"{RUN} {shlex.join(self._given)}", back
-        )
+        again, back = f"{RUN} {shlex.join(self._given)}", back and f"{RUN} {back}"
+        return Plan(f"{self.on.name}: {title}", tuple(steps), again, back)
 
 
 def main(
@@ -75,10 +73,14 @@ def release(asked: Asked) -> Plan:
 
 
 def rollback(asked: Asked) -> Plan | list[str]:
-    now, former = asked.kubectl.now(), asked.options.former
-    if former and former not in (now.memory.releasing, *now.memory.releases[-1:]):
-        return [f"{asked.on.name}: {former} neither runs nor was begun: nothing to go back from"]
-    if not (target := asked.options.release or now.memory.target):
+    now, former, target = asked.kubectl.now(), asked.options.former, asked.options.release
+    memory, where = now.memory, asked.on.name
+    if former and former not in memory.leaves:
+        return [f"{where}: {former} neither runs nor was begun: nothing to go back from"]
+    if memory.gone_back_from and not (memory.going_back_to or former or target):
+        why = f"{memory.newest} runs, for {memory.gone_back_from} was gone back from"
+        return [f"{where}: {why}: to go further back, name a release"]
+    if not (target := target or memory.target):
         raise Refused(f"{asked.on.name} remembers no release to go back to: name one")
     return asked.plan(f"rollback to {target}", strategies.rollback(target, now, asked.on.host))
 
@@ -112,7 +114,6 @@ def list_lanes(asked: Asked) -> list[str]:
 def parser() -> ArgumentParser:
     every, plans, images = (ArgumentParser(add_help=False) for _ in range(3))
     every.add_argument("environment", metavar="ENVIRONMENT", help="of deploy/environments")
-    every.add_argument("--context", metavar="NAME", help="of kubectl; if the environment says none")
     plans.add_argument("--dry-run", action="store_true", help="print the steps, do none")
     plans.add_argument("--script", action="store_true", help="print them as a shell script, whole")
     images.add_argument("image", metavar="IMAGE", help="NAME:TAG, NAME@DIGEST or NAME:TAG@DIGEST")

@@ -38,6 +38,19 @@ class Memory:
     releases: tuple[str, ...] = ()
     releasing: str | None = None
     going_back_to: str | None = None
+    gone_back_from: str | None = None
+    """Until the next release begins."""
+
+    @property
+    def newest(self) -> str | None:
+        """What was begun, else what finished last."""
+        return self.releasing or (self.releases[-1] if self.releases else None)
+
+    @property
+    def leaves(self) -> set[str | None]:
+        """What a going back may be from: all that runs, in part or as a whole."""
+        half_left = {self.gone_back_from} if self.going_back_to else set()
+        return {self.releasing, *self.releases[-1:], *half_left}
 
     @property
     def target(self) -> str | None:
@@ -52,17 +65,23 @@ class Memory:
         kept = [known for known in self.releases if known != release]
         return Memory((*kept, release)[-REMEMBERED:])
 
+    def going_back(self, release: str) -> "Memory":
+        is_begun = self.going_back_to or self.newest == release
+        left = self.gone_back_from if is_begun else self.newest
+        return Memory(self.releases, going_back_to=release, gone_back_from=left)
+
     def back_at(self, release: str) -> "Memory":
         """What came after it is not gone back to again."""
-        if release not in self.releases:
-            return Memory((release,))
-        return Memory(self.releases[: self.releases.index(release) + 1])
+        place = [*self.releases, release].index(release)
+        kept = self.releases[:place] if release in self.releases else ()
+        return Memory((*kept, release), gone_back_from=self.gone_back_from)
 
     def annotations(self) -> dict[str, str | None]:
         return {
             "releases": " ".join(self.releases),
             "releasing": self.releasing,
             "going-back-to": self.going_back_to,
+            "gone-back-from": self.gone_back_from,
         }
 
 
@@ -102,7 +121,8 @@ class Cluster:
     def memory(self) -> Memory:
         noted = at(self.find("service/web"), "metadata", "annotations") or {}
         releases = tuple(noted.get("releases", "").split())
-        return Memory(releases, noted.get("releasing"), noted.get("going-back-to"))
+        names = ("releasing", "going-back-to", "gone-back-from")
+        return Memory(releases, *map(noted.get, names))
 
     def replicas(self, wanted: str) -> int:
         asked = at(self.find(wanted), "spec", "replicas")

@@ -54,7 +54,8 @@ def _releases(now: Cluster) -> Iterator[str]:
     yield f"release    {' '.join(memory.releases[-1:]) or 'none that finished'}"
     if begun := memory.going_back_to or memory.releasing:
         yield f"unfinished {'back to ' if memory.going_back_to else ''}{begun}"
-    yield f"back to    {memory.target or 'nothing'}"
+    by_name = f", by name: {left} was gone back from" if (left := memory.gone_back_from) else ""
+    yield f"back to    {memory.target or 'nothing'}{by_name}"
 
 
 def _service(now: Cluster) -> Callable[[Object], str]:

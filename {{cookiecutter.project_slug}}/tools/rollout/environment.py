@@ -33,7 +33,7 @@ class Image:
     release: str
 
 
-def environment(name: str, project: Path, *, context: str | None = None) -> Environment:
+def environment(name: str, project: Path) -> Environment:
     """As deploy/environments describes it; the context is never the one that is just current."""
     folder = project / "deploy" / "environments"
     known = sorted(file.stem for file in folder.glob("*.yaml"))
@@ -44,7 +44,7 @@ def environment(name: str, project: Path, *, context: str | None = None) -> Envi
     return Environment(
         name=name,
         namespace=_text(told, "namespace", where),
-        context=_context(context, told.get("context"), where),
+        context=_text(told, "context", where),
         host=_text(told, "host", where),
         image=_text(told, "image", where),
         strategy=chosen(_text(told, "strategy", where)),
@@ -84,13 +84,3 @@ def _text(told: dict[str, Any], key: str, where: str) -> str:
     if not isinstance(told.get(key), str):
         raise Refused(f"{where} has no {key!r}: say it there")
     return str(told[key])
-
-
-def _context(given: str | None, own: str | None, where: str) -> str:
-    if given and own and given != own:
-        raise Refused(f"context {given!r} is not the one of {where}, {own!r}: is it the right one?")
-    if not (context := given or own):
-        raise Refused(
-            f"{where} has no 'context': give --context NAME (kubectl config get-contexts)"
-        )
-    return context

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from . import Object
 from .cluster import Cluster, at, release_of
-from .conditions import absent
 from .manifests import Manifests, laned
 from .plan import Step, apply
 from .steps import migration, roll
@@ -32,8 +31,8 @@ def remove(lane: str) -> Iterator[Step]:
         "worker": (f"deployment/worker-{lane}",),
     }
     for name, things in parts.items():
-        arguments = ("delete", *things, "--ignore-not-found")
-        yield Step(name, f"remove {' and '.join(things)}", arguments, done=absent(*things))
+        gone = ("delete", *things, "--ignore-not-found")
+        yield Step(name, f"remove {' and '.join(things)}", gone)
 
 
 def routed(route: Object, lane: str) -> Object:

@@ -74,10 +74,10 @@ def rollback(target: str, now: Cluster, host: str) -> list[Step]:
         autoscaler=autoscaler if now.find(autoscaler) else "",
         host=host,
     )
-    begun = Memory(now.memory.releases, going_back_to=target)
+    begun = now.memory.going_back(target)
     steps = [note(f"note that this goes back to {target}", begun)]
     steps += STRATEGIES[strategy_of(now)](change, now)
-    steps += [note(f"note that {target} runs", now.memory.back_at(target))]
+    steps += [note(f"note that {target} runs", begun.back_at(target))]
     return pending(steps, now)
 
 

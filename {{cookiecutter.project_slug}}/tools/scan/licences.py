@@ -13,6 +13,7 @@ ALLOWED = {
     "BSD-3-Clause",
     "ISC",
     "MIT",
+    "MIT-0",
     "MPL-2.0",
     "PSF-2.0",
     "Unlicense",
@@ -31,6 +32,7 @@ CALLED = {
     "New BSD": "BSD-3-Clause",
 }
 """As packages say it that know no SPDX names."""
+OSI = "License :: OSI Approved"
 LGPL = "LGPL-3.0-only"
 EXCEPTIONS = {"psycopg": LGPL, "psycopg-binary": LGPL, "psycopg-pool": LGPL}
 """Imported as they are, and anybody may put another build in their place: all that it asks for."""
@@ -38,6 +40,7 @@ ELSEWHERE = {
     "async-timeout": "Apache-2.0",
     "colorama": "BSD-3-Clause",
     "httpx2-jsfetch": "BSD-3-Clause",
+    "pywin32": "PSF-2.0",
     "tzdata": "Apache-2.0",
 }
 """What only other platforms install, read from its source."""
@@ -65,7 +68,7 @@ def licence_of(name: str) -> str:
     if expression := about.get_all("License-Expression"):
         return str(expression[0])
     classifiers = about.get_all("Classifier") or []
-    named = [c.rpartition(" :: ")[2] for c in classifiers if c.startswith("License :: OSI")]
+    named = [c.rpartition(" :: ")[2] for c in classifiers if c.startswith(OSI) and c != OSI]
     said = named or [text.splitlines()[0] for text in about.get_all("License") or [] if text]
     return " AND ".join(CALLED.get(name, name) for name in said)
 

@@ -51,8 +51,12 @@ COMMIT = f"""WITH wanted AS (
     SELECT id, e.seq, e.version, e.key, e.data
     FROM jsonb_to_recordset(%(events)s::text::jsonb)
         AS e(id uuid, seq int, version int, key text, data jsonb) JOIN moved USING (id)
-)
-SELECT id::text FROM moved"""
+)"""
+REOPENED = """, reopened AS (
+    UPDATE recipients r SET is_open = true FROM moved WHERE r.session_id = moved.id
+)"""
+"""A session that rests goes on by what is appended from outside, and by nothing else."""
+MOVED = " SELECT id::text FROM moved"
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,11 @@ class Commit:
         return cls(row | fence, ",".join(written))
 
 
-async def write(database: Postgres, batch: Sequence[Commit]) -> list[bool]:
+async def write(database: Postgres, batch: Sequence[Commit], *, also: str = "") -> list[bool]:
     """Whether each was written; False where the place or the lease is lost."""
     rows = to_json([commit.row for commit in batch]).decode()
     events = ",".join(commit.events for commit in batch)
-    written = await database.rows(COMMIT, rows=rows, events=f"[{events}]")
+    written = await database.rows(COMMIT + also + MOVED, rows=rows, events=f"[{events}]")
     moved = {row["id"] for row in written}
     return [commit.row["id"] in moved for commit in batch]
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -62,13 +63,14 @@ class Embedded:
             raise Unavailable(f"no embedded database in {self.directory}: start it with `make up`")
         return f"postgresql://postgres:{known['password']}@127.0.0.1:{known['port']}/postgres"
 
-    def prepare(self) -> list[str]:
-        """The command that runs the server, its data made where there was none."""
+    def prepare(self, tell: Callable[[str], None] = lambda _: None) -> list[str]:
+        """The command that runs the server, its data made where there was none, which is told."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         launcher = _launcher(self.directory)
         known = self._known()
         password = str(known.get("password") or secrets.token_urlsafe(24))
         if not (self.data / "PG_VERSION").exists():
+            tell(f"the first start: making a database in {self.directory}, a few seconds")
             self._remember(0, password)  # before the cluster that can be reached by nothing else
             self._initialise(launcher, password)
         self._retire_old()

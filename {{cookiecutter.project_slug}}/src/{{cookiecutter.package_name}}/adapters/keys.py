@@ -54,10 +54,21 @@ class PostgresKeys:
         """Whose key that is; None for one that is unknown, revoked or expired."""
         if not (form := FORM.fullmatch(credential)):
             return None
-        hashed, now = _hashed(credential), monotonic()
+        return await self._whose(form[1], _hashed(credential))
+
+    def mark(self, credential: str) -> str:
+        prefix, hashed = _parts(credential)
+        return f"{prefix}.{hashed.hex()}"
+
+    async def marked(self, mark: str) -> Caller | None:
+        prefix, _, hashed = mark.partition(".")
+        return await self._whose(prefix, bytes.fromhex(hashed))
+
+    async def _whose(self, prefix: str, hashed: bytes) -> Caller | None:
+        now = monotonic()
         until, caller = self._known.get(hashed, (0.0, None))
         if until < now:
-            caller = await self._look_up(form[1], hashed)
+            caller = await self._look_up(prefix, hashed)
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known[hashed] = now + TRUSTED_SECONDS, caller

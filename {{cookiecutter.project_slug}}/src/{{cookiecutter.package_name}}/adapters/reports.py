@@ -59,12 +59,15 @@ FROM work FULL JOIN workers USING (lane)"""
 """By sessions_ready: what is finished is not looked at."""
 CENSUS = "SELECT status, count(*) AS sessions FROM sessions GROUP BY status"
 """From sessions_by_status alone, but from all of it: who asks looks at what it took."""
+DEAD = "SELECT count(*) AS count FROM dead_letters"
 LEADS = f"""SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
     AND (classid, objid, objsubid) = (0, {SCHEDULER_LOCK}, 1)
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 FORKS = "SELECT id::text FROM sessions WHERE parent = %(id)s ORDER BY created_at, id"
 ROW = "SELECT * FROM sessions WHERE id = %(id)s"
 EFFECTS = "SELECT * FROM effects WHERE session_id = %(id)s ORDER BY at, key"
+RECIPIENTS = "SELECT * FROM recipients WHERE session_id = %(id)s ORDER BY channel, place"
+DEAD_LETTERS = "SELECT * FROM dead_letters WHERE session_id = %(id)s ORDER BY seq"
 SEED = """INSERT INTO deployments
     (version, environment, status, started_at, completed_at, deployed_by)
 SELECT version, environment, status, now() - hours, now() - hours + interval '2 min', 'an example'
@@ -127,6 +130,10 @@ class PostgresReports:
         rows = await self._database.rows(CENSUS)
         return {row["status"]: row["sessions"] for row in rows}
 
+    async def dead_letters(self) -> int:
+        """Notices that reached nobody."""
+        return int((await self._database.rows(DEAD))[0]["count"])
+
     async def scheduler_leads(self) -> bool:
         """Whether any scheduler holds the lock of the one that acts."""
         return bool(await self._database.rows(LEADS))
@@ -135,10 +142,17 @@ class PostgresReports:
         """The sessions that began with what was said in this one."""
         return [row["id"] for row in await self._database.rows(FORKS, id=session_id)]
 
-    async def kept(self, session_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """What is stored of a session beside its events: its row, and what its tools did."""
-        (row,) = await self._database.rows(ROW, id=session_id) or [{}]
-        return row, list(await self._database.rows(EFFECTS, id=session_id))
+    async def kept(self, session_id: str) -> dict[str, list[dict[str, Any]]]:
+        """What is stored of a session beside its events: its row, what its tools did, who was told
+        of it and who could not be.
+        """
+        all_ = {
+            "row": ROW,
+            "effect": EFFECTS,
+            "recipient": RECIPIENTS,
+            "dead_letter": DEAD_LETTERS,
+        }
+        return {name: await self._database.rows(sql, id=session_id) for name, sql in all_.items()}
 
     async def seed_ledger(self) -> int:
         """How many lines an empty deployment ledger has been given."""

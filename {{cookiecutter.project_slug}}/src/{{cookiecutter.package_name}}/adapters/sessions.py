@@ -17,12 +17,15 @@ from ..agent.events import SCHEMA, AnyEvent, read
 from ..agent.history import Stored
 from ..agent.session import Status, Thread
 from ..ports import Summary, Whose
-from .commits import AND_ADDED, SPENT_BEFORE, TODAY, Commit, write
+from .commits import AND_ADDED, REOPENED, SPENT_BEFORE, TODAY, Commit, write
 from .postgres import Postgres
 from .together import Together
 
 PORTION = 1_000
 MOST_OWNERS = 10_000
+TRIES_IN_LANE = 1
+"""So often a session is queued again in a lane that has no worker. After a quarter of a minute it
+is the default lane's, for good: nobody comes back for what a removed lane has left."""
 ALIVE = "(array(SELECT id FROM processes))"
 FREE = f"coalesce(lease_owner, 0) <> ALL {ALIVE}"
 """A lease is worth as much as its process; the row of a dead one is deleted. No join, which a
@@ -34,7 +37,7 @@ _THREAD = """SELECT s.id::text, s.seq, s.base, s.lane, s.status, s.lease_owner,
     array(SELECT e.data::text FROM events e WHERE e.session_id = s.id AND e.seq > s.base
         ORDER BY e.seq) AS events
 FROM """
-_STORED = "SELECT seq, version, key, data::text FROM events"
+STORED = "SELECT seq, version, key, data::text FROM events"
 SUMMARY = """SELECT id::text, owner, agent, status, title, prompt, lane, tokens, cost, created_at,
     updated_at, metadata FROM sessions """
 CLAIM = f"""WITH s AS (
@@ -48,7 +51,8 @@ CLAIM = f"""WITH s AS (
 what it holds a second time."""
 STALE = f"""UPDATE sessions
 SET dispatched_at = now(), dispatches = dispatches + (lease_owner IS NULL)::int,
-    lease_owner = NULL
+    lease_owner = NULL, lane = CASE WHEN dispatches < {TRIES_IN_LANE} OR lane = ANY (array(
+        SELECT lane FROM processes WHERE kind = 'worker')) THEN lane ELSE 'default' END
 WHERE id IN (
     SELECT id FROM sessions WHERE status = 'ready' AND (wake_at IS NULL OR wake_at <= now())
         AND {FREE} AND (lease_owner IS NOT NULL OR wake_at > dispatched_at
@@ -136,7 +140,8 @@ class PostgresSessions:
         after, fence = thread.after(*events), {"owner": None, "release": False, "payer": payer}
         new = Commit.of(after, events, key=key, **fence)
         try:
-            return (await write(self._database, [new]))[0]  # alone, so that no two can deadlock
+            # Alone, so that no two can deadlock.
+            return (await write(self._database, [new], also=REOPENED))[0]
         except UniqueViolation:  # of the key: said already
             return False
 
@@ -195,9 +200,9 @@ class PostgresSessions:
         return _thread(rows[0]) if rows else None
 
     async def find(self, session_id: str, key: str) -> Stored | None:
-        sql = f"{_STORED} WHERE session_id = %(id)s AND key = %(key)s"
+        sql = f"{STORED} WHERE session_id = %(id)s AND key = %(key)s"
         rows = await self._database.rows(sql, id=session_id, key=key)
-        return _stored(rows[0]) if rows else None
+        return stored(rows[0]) if rows else None
 
     async def belongs(self, session_id: str, *, owner: str) -> bool:
         if self._owners.get(session_id) == owner:
@@ -211,10 +216,10 @@ class PostgresSessions:
         return True
 
     async def events(self, session_id: str, *, after: int, limit: int) -> list[Stored]:
-        sql = f"""{_STORED} WHERE session_id = %(id)s AND seq > %(after)s
+        sql = f"""{STORED} WHERE session_id = %(id)s AND seq > %(after)s
             ORDER BY seq LIMIT %(limit)s"""
         rows = await self._database.rows(sql, id=session_id, after=after, limit=limit)
-        return [_stored(row) for row in rows]
+        return [stored(row) for row in rows]
 
     async def summary(self, session_id: str) -> Summary | None:
         rows = await self._database.rows(f"{SUMMARY} WHERE id = %(id)s", id=session_id)
@@ -267,7 +272,9 @@ class PostgresSessions:
             f"""WITH gone AS (DELETE FROM sessions WHERE {which} RETURNING *),
                 spent AS ({SPENT_BEFORE} FROM gone s WHERE s.key_id IS NOT NULL {AND_ADDED}),
                 events AS (DELETE FROM events e USING gone WHERE e.session_id = gone.id),
-                effects AS (DELETE FROM effects f USING gone WHERE f.session_id = gone.id)
+                effects AS (DELETE FROM effects f USING gone WHERE f.session_id = gone.id),
+                letters AS (DELETE FROM dead_letters d USING gone WHERE d.session_id = gone.id),
+                told AS (DELETE FROM recipients r USING gone WHERE r.session_id = gone.id)
             SELECT count(*) AS count FROM gone""",
             **values,
         )
@@ -279,5 +286,5 @@ def _thread(row: DictRow) -> Thread:
     return Thread.of(row["id"], events, base=row["base"], lane=row["lane"])
 
 
-def _stored(row: DictRow) -> Stored:
+def stored(row: DictRow) -> Stored:
     return Stored(row["seq"], read(row["data"], row["version"]), row["key"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .leash import leashed, tie
+from .terminal import BOLD, painted
 
 COLOURS = {"postgres": 34, "migrate": 35, "web": 32, "worker": 36, "scheduler": 33}
 ANSWER_SECONDS = 2.0
@@ -87,9 +88,7 @@ class Child:
 
 
 def say(name: str, line: str) -> None:
-    label = f"{name:9} |"
-    if sys.stdout.isatty():
-        label = f"\x1b[{COLOURS.get(name, 1)}m{label}\x1b[0m"
+    label = painted(f"{name:9} |", COLOURS.get(name, BOLD), sys.stdout)
     try:
         print(label, line, flush=True)  # noqa: T201 - this is the program's output
     except OSError:  # the terminal is gone: go on draining what the children say, and end in order

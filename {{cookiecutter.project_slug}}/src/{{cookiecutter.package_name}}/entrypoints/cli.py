@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a backing service does not answe
 78 wrong configuration; of `decide` also 3 refused, 4 undecided.
 """
 
-import json
 import logging
 import os
 import signal
@@ -17,9 +16,27 @@ import typer
 from ..about import about
 from ..errors import AppError
 from ..settings import Settings
-from .commands import agents, backup, chat, decide, doctor, keys, opened, releases, sessions, upkeep
+from .commands import (
+    AsJson,
+    agents,
+    approve,
+    ask,
+    backup,
+    chat,
+    decide,
+    doctor,
+    keys,
+    letters,
+    opened,
+    releases,
+    sessions,
+    tell,
+    upkeep,
+)
+from .commands.group import Commands, say_error
 
 cli = typer.Typer(
+    cls=Commands,
     help=f"{about().description}\n\n{__doc__.split(chr(10), 2)[2].strip()}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,11 +46,13 @@ config = typer.Typer(no_args_is_help=True)
 cli.add_typer(config, name="config", help="Look at the configuration, all of which is environment.")
 cli.add_typer(sessions.sessions, name="sessions", help="See what agents do; stop it, let it go on.")
 cli.add_typer(keys.keys, name="keys", help="See who may call the API; let in, keep out.")
+cli.add_typer(letters.letters, name="letters", help="See what reached nobody; send it again.")
 cli.add_typer(agents.agents, name="agents", help="See who answers here; begin one of your own.")
 cli.add_typer(releases.release, name="release", help="See and write what was deployed where.")
 cli.command(rich_help_panel="Conversations")(chat.chat)
+cli.command(rich_help_panel="Conversations")(ask.ask)
 cli.command(rich_help_panel="Conversations")(decide.decide)
-cli.command(rich_help_panel="Conversations")(sessions.approve)
+cli.command(rich_help_panel="Conversations")(approve.approve)
 cli.command()(doctor.check)
 cli.command()(doctor.doctor)
 cli.command()(upkeep.report)
@@ -49,8 +68,7 @@ def main() -> None:
     try:
         cli(prog_name=about().slug)
     except AppError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+        say_error(str(error))
         sys.exit(error.exit_code)
 
 
@@ -86,6 +104,7 @@ def migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")
     ] = False,
+    json: AsJson = False,
 ) -> None:
     """Bring the database's schema up to date, twice does no harm; say where it is, with exit code 1
     where migrations are missing; or write a new, empty one.
@@ -96,41 +115,35 @@ def migrate(
     from ..bootstrap import schema
 
     if action == "new":
-        typer.echo(new_migration(message))
+        tell({"file": new_migration(message)}, json=json)
         return
     database = schema(Settings.load())
     if dry_run:
-        typer.echo(database.sql().strip())
+        tell({"sql": database.sql().strip()}, json=json)
         return
     pending = database.pending()
     if action == "up":
         database.upgrade()
-    for step in pending:
-        typer.echo(f"{'applied' if action == 'up' else 'missing'} {step}")
-    typer.echo(database.state())
+    did = "applied" if action == "up" else "missing"
+    words = [*(f"{did} {step}" for step in pending), state := database.state()]
+    tell({did: pending, "state": state}, "\n".join(words), json=json)
     raise typer.Exit(1 if pending and action == "status" else 0)
 
 
 @config.command("show")
-def config_show(
-    *, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
-) -> None:
+def config_show(*, json: AsJson = False) -> None:
     """Print what this process would run with; secrets are not shown."""
     from ..configuration import shown
 
     values = shown(Settings.load())
-    if as_json:
-        typer.echo(json.dumps(values, indent=2))
-        return
-    for name, value in values.items():
-        typer.echo(f"{name}={value}")
+    tell(values, "\n".join(f"{name}={value}" for name, value in values.items()), json=json)
 
 
 @config.command("check")
-def config_check() -> None:
+def config_check(*, json: AsJson = False) -> None:
     """Say whether the environment is complete and right; name every fault."""
     Settings.load()
-    typer.echo("the configuration is complete")
+    tell({"complete": True}, "the configuration is complete", json=json)
 
 
 @config.command("example")
@@ -151,9 +164,23 @@ def config_example(
 
 
 @cli.command()
-def version() -> None:
+def version(*, json: AsJson = False) -> None:
     """Print the version."""
-    typer.echo(about().version)
+    tell({"version": about().version}, json=json)
+
+
+@cli.command()
+def completion(
+    context: typer.Context, shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument()]
+) -> None:
+    """Print what makes a shell complete these commands: `eval "$(… completion bash)"`, for fish
+    `… completion fish | source`.
+    """
+    from typer.completion import shell_complete
+
+    slug, root = about().slug, context.find_root().command
+    variable = f"_{slug}_COMPLETE".replace("-", "_").upper()
+    raise typer.Exit(shell_complete(root, {}, slug, variable, f"source_{shell}"))
 
 
 @cli.command()

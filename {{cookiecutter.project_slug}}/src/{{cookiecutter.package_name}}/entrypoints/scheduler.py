@@ -6,7 +6,7 @@ Run as many as you like: one leads, the others wait for it to die.
 import asyncio
 import logging
 import signal
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import perf_counter
 
 from celery.schedules import crontab
@@ -14,7 +14,8 @@ from celery.schedules import crontab
 from ..about import about
 from ..adapters.reports import REPORT, PostgresReports
 from ..bootstrap import App, make_tracer, running
-from ..errors import Unavailable
+from ..errors import AppError, Unavailable
+from ..schedules import Schedule, read_schedules
 from ..settings import Settings
 from ..telemetry import standing
 from ..telemetry.logs import configure_logs
@@ -55,14 +56,19 @@ class Scheduler:
         self._metrics = Metrics(settings, "scheduler")
         self._stopping = asyncio.Event()
         self._ticked_at = now()
+        self._schedules = {s.name: s for s in read_schedules(settings.schedules)}
+        crons = {name: _crontab(s.cron) for name, s in self._schedules.items()}
+        self._crontabs: dict[str, crontab] = {**JOBS, **crons}
         self._due: dict[str, datetime] = {}  # empty while another leads
         self._reached = True
+        self._is_ready = False
 
     async def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
-        serve_probes(self._settings.metrics_port, metrics=self._metrics, health=self._health)
-        log.info("scheduler started", extra={"jobs": list(JOBS)})
+        port, is_ready = self._settings.metrics_port, lambda: self._is_ready
+        serve_probes(port, metrics=self._metrics, health=self._health, ready=is_ready)
+        log.info("scheduler started", extra={"jobs": list(self._crontabs)})
         tracer = make_tracer(self._settings, "scheduler")
         notes = Notes(metrics=self._metrics, context_tokens=self._settings.context_tokens)
         async with running(self._settings, "scheduler", witness=notes, tracer=tracer) as app:
@@ -80,6 +86,7 @@ class Scheduler:
                 self._metrics.swept.inc(await app.upkeep.sweep())
                 # Of those that were finished alone: an alert misses them.
                 self._metrics.sweep_seconds.observe(perf_counter() - began)
+                await app.deliverer.sweep()
                 await self._start_due(app)
         except Unavailable as error:
             if self._reached:
@@ -90,6 +97,7 @@ class Scheduler:
             return RETRY_SECONDS
         else:
             self._reached = True
+            self._is_ready = self._is_ready or not await app.upkeep.broken()
         self._ticked_at = now()
         return TICK_SECONDS if self._reached else RETRY_SECONDS
 
@@ -99,7 +107,8 @@ class Scheduler:
         quiet = max(STALLED_SECONDS, 2 * self._settings.model_timeout)
         work = standing.on(loop, lambda: reports.work(stalled=quiet))
         census = standing.on(loop, reports.census)
-        self._metrics.registry.register(standing.Standing(work, census))
+        dead = standing.on(loop, reports.dead_letters)
+        self._metrics.registry.register(standing.Standing(work, census, dead))
 
     async def _leads(self, app: App) -> bool:
         try:
@@ -110,7 +119,8 @@ class Scheduler:
         self._metrics.leader.set(leads)
         if leads and not self._due:
             log.info("scheduler leads")
-            self._due = {job: _next(job, await app.jobs.last_run(job)) for job in JOBS}
+            for job, by in self._crontabs.items():
+                self._due[job] = _next(by, await app.jobs.last_run(job))
         elif not leads:
             self._due = {}
         return leads
@@ -118,9 +128,12 @@ class Scheduler:
     async def _start_due(self, app: App) -> None:
         """Queue what is due, then note it: a crash in between starts a job twice, never none."""
         for job in [job for job, due in self._due.items() if due <= now()]:
-            await app.service.queue.send(job, lane=self._settings.lane)
+            if schedule := self._schedules.get(job):
+                await _begin(app, schedule, self._due[job])
+            else:
+                await app.service.queue.send(job, lane=self._settings.lane)
             await app.jobs.record(job, ran_at=now())
-            self._due[job] = _next(job, now())
+            self._due[job] = _next(self._crontabs[job], now())
             log.info("job started", extra={"job": job, "next": self._due[job].isoformat()})
 
     async def _wait(self, seconds: float) -> None:
@@ -135,6 +148,23 @@ class Scheduler:
         return None if stuck else about().health()
 
 
-def _next(job: str, last_run: datetime) -> datetime:
-    wait: timedelta = JOBS[job].remaining_estimate(last_run)
-    return now() + wait
+def _next(by: crontab, last_run: datetime) -> datetime:
+    """The same in each process that knows of the same last run."""
+    began, wait, _ = by.remaining_delta(last_run)
+    due: datetime = began + wait
+    return due
+
+
+async def _begin(app: App, schedule: Schedule, due: datetime) -> None:
+    """One that can't be begun holds up no other."""
+    try:
+        await app.channels.begin(schedule, due=due)
+    except Unavailable:
+        raise
+    except AppError as error:
+        log.error("schedule not begun", extra={"cron": schedule.cron, "error": str(error)})  # noqa: TRY400
+
+
+def _crontab(cron: str) -> crontab:
+    minute, hour, day, month, weekday = cron.split()
+    return crontab(minute, hour, weekday, day, month, nowfun=now)

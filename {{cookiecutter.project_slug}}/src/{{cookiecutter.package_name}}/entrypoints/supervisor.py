@@ -84,7 +84,7 @@ class Supervisor:
     async def _start_database(self) -> None:
         if (database := self._database) is None:
             return  # the migration will say whether it answers
-        command = await asyncio.to_thread(database.prepare)
+        command = await asyncio.to_thread(database.prepare, lambda text: say("up", text))
 
         async def ready() -> bool:
             return database.is_ready()

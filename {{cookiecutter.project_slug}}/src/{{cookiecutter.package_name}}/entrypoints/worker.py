@@ -26,6 +26,7 @@ from ..about import about
 from ..adapters.processes import BEAT_SECONDS
 from ..adapters.reports import REPORT
 from ..bootstrap import App, engine, make_tracer, running, worker_celery
+from ..deliverer import DELIVER
 from ..engine import Engine
 from ..errors import Unavailable
 from ..service import ADVANCE
@@ -60,17 +61,18 @@ def work(settings: Settings) -> int:
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # tasks outlive a lost connection
     metrics = Metrics(settings, "worker")
     app = worker_celery(settings)
-    stopping = threading.Event()
+    stopping, consuming = threading.Event(), threading.Event()
     for number in STOPS:
         signal.signal(number, lambda *_: stopping.set())
     with Loop(settings, metrics) as loop:
-        serve_probes(settings.metrics_port, metrics=metrics, health=loop.health)
+        port, is_ready = settings.metrics_port, consuming.is_set
+        serve_probes(port, metrics=metrics, health=loop.health, ready=is_ready)
         register(app, loop, metrics)
         worker = Worker(
             app=app, quiet=True, without_gossip=True, without_heartbeat=True, without_mingle=True
         )
         worker.pool_cls.acknowledges_at_once = worker.use_eventloop
-        worker.stopping = stopping
+        worker.stopping, worker.consuming = stopping, consuming
         worker.on_stop_signal = lambda: loop.drain(settings.shutdown_grace)
         log.info("worker started", extra={"concurrency": settings.worker_concurrency})
         if loop.start_heart(stopping):
@@ -95,6 +97,8 @@ class Worker(CeleryWorker):  # type: ignore[misc]
 
     stopping: threading.Event
     """Set, where the signal came before anyone could obey it."""
+    consuming: threading.Event
+    """Set, once tasks come here."""
     on_stop_signal: Callable[[], None]
 
     def install_platform_tweaks(self, _: CeleryWorker) -> None:
@@ -102,6 +106,10 @@ class Worker(CeleryWorker):  # type: ignore[misc]
             signal.signal(number, self._stop_soon)
         if self.stopping.is_set():
             self._stop_soon()
+
+    def on_consumer_ready(self, consumer: object) -> None:
+        super().on_consumer_ready(consumer)
+        self.consuming.set()
 
     def _stop_soon(self, *_: object) -> None:
         state.should_stop = 0
@@ -263,7 +271,10 @@ def register(app: Celery, loop: Loop, metrics: Metrics) -> None:
 
     task(ADVANCE, loop.engine.advance)
     tracer = loop.app.tracer
-    for name, act in {CLEANUP: loop.app.upkeep.cleanup, REPORT: loop.app.reports.daily}.items():
+    loop.app.deliverer.on_outcome = metrics.count_notice
+    seldom: dict[str, Act] = {CLEANUP: loop.app.upkeep.cleanup, REPORT: loop.app.reports.daily}
+    seldom[DELIVER] = loop.app.deliverer.deliver
+    for name, act in seldom.items():
         task(name, trace_task(name, act, tracer) if tracer else act)
 
 

@@ -46,6 +46,7 @@ class Metrics:
         self._of_steps()
         self._of_models()
         self._of_tools()
+        self._of_channels()
         self._of_scheduler()
 
     def render(self) -> bytes:
@@ -121,6 +122,14 @@ class Metrics:
         self.tool_seconds = self._new(
             Histogram, "tool_seconds", "Time a tool took.", "tool", buckets=WORK
         )
+
+    def _of_channels(self) -> None:
+        self.notices = self._new(
+            Counter, "notices_total", "Notices delivered, put off, or dead.", "channel", "outcome"
+        )
+
+    def count_notice(self, channel: str, outcome: str) -> None:
+        self.notices.labels(channel, outcome).inc()
 
     def _of_scheduler(self) -> None:
         self.swept = self._new(Counter, "swept_total", "Stale work queued again.")

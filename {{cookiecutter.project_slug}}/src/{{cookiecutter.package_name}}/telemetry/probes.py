@@ -1,6 +1,7 @@
-"""/health and /metrics for a process that is no web server.
+"""/health, /ready and /metrics for a process that is no web server.
 
 Liveness touches nothing outside the process: a database that blinks must not restart every worker.
+What is ready has reached all that it needs once: what it replaces may go.
 """
 
 import json
@@ -24,7 +25,11 @@ class Server(ThreadingHTTPServer):
 
 
 def serve_probes(
-    port: int, *, metrics: Metrics, health: Callable[[], dict[str, str] | None]
+    port: int,
+    *,
+    metrics: Metrics,
+    health: Callable[[], dict[str, str] | None],
+    ready: Callable[[], bool],
 ) -> None:
     """Answers on the port, from a thread; `health` gives None when the process is stuck."""
 
@@ -37,16 +42,17 @@ def serve_probes(
         def do_GET(self) -> None:
             match self.path:
                 case "/health":
-                    body = health()
-                    self._answer(
-                        200 if body else 503,
-                        "application/json",
-                        json.dumps(body or {"status": "stuck"}).encode(),
-                    )
+                    self._say(health(), otherwise="stuck")
+                case "/ready":
+                    self._say({"status": "ready"} if ready() else None, otherwise="not ready")
                 case "/metrics":
                     self._answer(200, CONTENT_TYPE, metrics.render())
                 case _:
-                    self._answer(404, "text/plain", b"/health or /metrics\n")
+                    self._answer(404, "text/plain", b"/health, /ready or /metrics\n")
+
+        def _say(self, body: dict[str, str] | None, *, otherwise: str) -> None:
+            told = json.dumps(body or {"status": otherwise})
+            self._answer(200 if body else 503, "application/json", told.encode())
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

@@ -66,24 +66,30 @@ class Standing(Collector):
         self,
         work: Callable[[], Sequence[Mapping[str, Any]]],
         census: Callable[[], Mapping[Status, int]],
+        dead: Callable[[], int] = int,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = Look(work, clock=clock)
         self._census = Look(census, clock=clock)
+        self._dead = Look(dead, clock=clock)
         self._lock = threading.Lock()
 
     def describe(self) -> Iterator[Metric]:
-        return self._families((), {})
+        return self._families((), {}, 0)
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
             work = self._work()
             census = None if work is None else self._census()
-        return self._families(work, census)
+            dead = None if work is None else self._dead()
+        return self._families(work, census, dead)
 
     def _families(
-        self, work: Sequence[Mapping[str, Any]] | None, census: Mapping[Status, int] | None
+        self,
+        work: Sequence[Mapping[str, Any]] | None,
+        census: Mapping[Status, int] | None,
+        dead: int | None,
     ) -> Iterator[Metric]:
         answers = float(work is not None)
         yield GaugeMetricFamily("database_answers", "1 where the database does.", answers)
@@ -98,6 +104,8 @@ class Standing(Collector):
             for status in get_args(Status):
                 sessions.add_metric([status], census.get(status, 0))
             yield sessions
+        if dead is not None:
+            yield GaugeMetricFamily("dead_letters", "Notices that reached nobody.", dead)
 
 
 def on(loop: asyncio.AbstractEventLoop, ask: Callable[[], Awaitable[T]]) -> Callable[[], T]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..agent.definition import Agent
-from ..agent.events import AnyEvent, as_json
+from ..agent.events import as_json
 from ..agent.ports import Answer, Message, Named, Replied, Request, Result, Wanted
 from ..agent.session import Thread
 from ..agent.tools import Context, Tool
 from ..ports import Queue
 from ..service import ADVANCE
-from .spans import CLIENT, CONSUMER, PRODUCER, Attributes, Span, Tracer, current, within
+from .spans import CLIENT, CONSUMER, PRODUCER, Attributes, Span, Tracer, within
 
 Act = Callable[..., Coroutine[Any, Any, object]]
 came_from: ContextVar[str] = ContextVar("came_from", default="")
@@ -99,20 +99,16 @@ def trace_task(task: str, act: Act, tracer: Tracer) -> Act:
     return traced
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What an engine does: slices and their steps, as part of what was asked of the session."""
+def trace_slices(tracer: Tracer) -> Callable[[Thread], AbstractContextManager[Span]]:
+    """What an engine does is part of what was asked of the session."""
 
-    tracer: Tracer
-    then: Callable[[Thread, list[AnyEvent]], None]
-
-    def slice(self, thread: Thread) -> AbstractContextManager[Span]:
-        """A session is taken up. That is all of this span, so that it is known before its steps."""
+    def taken_up(thread: Thread) -> AbstractContextManager[Span]:
+        """That is all of this span, so that it is known before what is done then."""
         conversation = (
             ("gen_ai.conversation.id", thread.id),
             ("gen_ai.agent.name", thread.session.agent),
         )
-        span = self.tracer.span(
+        span = tracer.span(
             f"process {ADVANCE}",
             CONSUMER,
             _task("process", thread.lane),
@@ -121,14 +117,7 @@ class Seen:
         )
         return within(span.end())
 
-    def step(self, thread: Thread) -> AbstractContextManager[Span]:
-        return self.tracer.span("step", attributes={"session.seq": thread.seq})
-
-    def on_step(self, thread: Thread, events: list[AnyEvent]) -> None:
-        """What came of it, once it is stored."""
-        if span := current.get():
-            span.attributes["session.events"] = tuple(event.kind for event in events)
-        self.then(thread, events)
+    return taken_up
 
 
 def trace_tools(agents: Mapping[str, Agent], tracer: Tracer) -> dict[str, Agent]:

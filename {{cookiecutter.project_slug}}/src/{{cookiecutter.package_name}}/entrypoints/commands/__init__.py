@@ -4,7 +4,7 @@ No driver and no broker is imported before a command runs: `--help` is to be qui
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ import typer
 from ...settings import Settings
 
 if TYPE_CHECKING:
+    from ...agent.session import Thread
     from ...bootstrap import App
 
 T = TypeVar("T")
@@ -50,6 +51,18 @@ def opened() -> Iterator[tuple[asyncio.Runner, "App"]]:
 def run(act: Callable[["App"], Coroutine[Any, Any, T]]) -> T:
     with opened() as (runner, app):
         return runner.run(act(app))
+
+
+def standing(thread: "Thread", *, json: bool) -> None:
+    """Where a session stands after it was changed."""
+    session = thread.session
+    known = {"session_id": thread.id, "status": session.status, "seq": thread.seq}
+    tell(known, f"session {thread.id} is {session.status}", json=json)
+
+
+def tell(known: Mapping[str, object], words: str = "", *, json: bool) -> None:
+    """To a program all that is known; to a person the words, or else the values."""
+    typer.echo(as_json(known) if json else words or "\n".join(map(str, known.values())))
 
 
 def as_json(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...about import about
-from . import AsJson, as_json, run
+from . import AsJson, as_json, run, tell
 
 if TYPE_CHECKING:
     from ...bootstrap import App
@@ -39,13 +39,14 @@ def list_(*, json: AsJson = False) -> None:
 @agents.command()
 def new(
     name: Annotated[str, typer.Argument(help="Of the agent and its folder, as in billing.")],
+    *,
+    json: AsJson = False,
 ) -> None:
     """Write a new agent that runs at once, with its prompt, tools, evals and a test."""
     from ...scaffold import new_agent
 
     files = new_agent(name, root=Path.cwd())
-    for file in files:
-        typer.echo(file)
+    tell({"files": files}, "\n".join(map(str, files)), json=json)
     made = files[0].parent.name
     typer.echo(f"\nrun it:        DEFAULT_AGENT={made} MODEL=scripted:{made} make up", err=True)
     typer.echo(f"talk with it:  {about().slug} chat --agent {made}", err=True)

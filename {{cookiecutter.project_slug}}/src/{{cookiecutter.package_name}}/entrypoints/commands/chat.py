@@ -12,7 +12,8 @@ import typer
 from ...about import about
 from ...agent.session import OpenCall
 from ...errors import Conflict
-from . import opened, session_id
+from ..terminal import BOLD, YELLOW, painted
+from . import AsJson, opened, session_id
 from .story import asked
 
 YES, NO = ("y", "yes"), ("n", "no")
@@ -25,17 +26,19 @@ def chat(
         str | None, typer.Option(metavar="ID", parser=session_id, help="Go on with this session.")
     ] = None,
     agent: Annotated[str | None, typer.Option(help="Who answers in a new session.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Talk with an agent, and take the decisions that it asks for.
 
-    Ctrl-D leaves; the session stays. Where the input is no terminal, it is read line by line.
+    Ctrl-D leaves; the session stays. Where the input is no terminal, it is read line by line. As
+    JSON it is a line an event.
     """
     if session and agent:
         raise typer.BadParameter("--agent is for a new session: this one has an agent")
     from .conversation import Conversation
 
     with opened() as (runner, app):
-        talk = Conversation(app.upkeep, patient=sys.stdin.isatty())
+        talk = Conversation(app.upkeep, patient=sys.stdin.isatty(), json=json)
         runner.run(talk.begin(session, agent))
         with suppress(ImportError):
             import readline  # noqa: F401 - the lines of input() can then be edited and recalled
@@ -49,16 +52,16 @@ def chat(
                     runner.run(talk.say(_line("> ")))
                     continue
                 with suppress(Conflict):  # another was quicker; what they decided comes next
-                    runner.run(talk.decide(pending[0].call.id, **_decision(pending[0])))
+                    runner.run(talk.decide(pending[0].call.id, **decision(pending[0])))
         except (EOFError, KeyboardInterrupt):
             typer.echo(err=True)
         finally:
             typer.echo(f"go on with: {about().slug} chat --session {talk.id}", err=True)
 
 
-def _decision(request: OpenCall) -> dict[str, Any]:
+def decision(request: OpenCall) -> dict[str, Any]:
     """That of whoever sits there."""
-    typer.echo(asked(request), err=True)
+    typer.echo(painted(asked(request), YELLOW, sys.stderr), err=True)
     if request.permission == "answer":
         return {"approved": True, "answer": _line("your answer: ")}
     return verdict(_line("approve it? y, n, or why not: "))
@@ -72,6 +75,12 @@ def verdict(text: str) -> dict[str, Any]:
 
 
 def _line(prompt: str) -> str:
-    while not (text := input(prompt * sys.stdin.isatty()).strip()):
+    while not (text := input(_prompt(prompt) if sys.stdin.isatty() else "").strip()):
         continue
     return text
+
+
+def _prompt(text: str) -> str:
+    """What moves no cursor stands between \\1 and \\2: readline counts the columns."""
+    before, blank, after = painted(text, BOLD, sys.stdout).partition(text)
+    return f"\1{before}\2{blank}\1{after}\2" if before else text

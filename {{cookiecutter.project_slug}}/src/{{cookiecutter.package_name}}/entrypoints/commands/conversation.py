@@ -4,6 +4,7 @@ What the model says streams as news, which may get lost; what it has said is tol
 """
 
 import re
+import sys
 from time import monotonic
 
 import typer
@@ -15,8 +16,9 @@ from ...agent.session import Thread
 from ...errors import Unavailable
 from ...ports import Watch
 from ...upkeep import Upkeep
+from ..terminal import DIM, Passing, painted
 from . import BY
-from .story import events_of, plain, told
+from .story import as_line, events_of, plain, told
 
 LOOK_SECONDS = 1.0
 SILENCE_SECONDS = 5.0
@@ -24,8 +26,17 @@ NOTED = re.compile("user_|model_failed|tool_(?!started)|person_|decision_|sessio
 
 
 class Conversation:
-    def __init__(self, upkeep: Upkeep, *, patient: bool, silence: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        upkeep: Upkeep,
+        *,
+        patient: bool,
+        silence: float = SILENCE_SECONDS,
+        json: bool = False,
+    ) -> None:
         """Patient: waits for a worker where none lives; else that is an error."""
+        self._json = json
+        self._passing = Passing(sys.stderr)
         self.id = ""
         self._upkeep = upkeep
         self._service = upkeep.service
@@ -43,9 +54,13 @@ class Conversation:
             self.id = await self._service.start(agent=agent)
             return
         for exchange in (await self._service.history(session_id))[-1:]:
-            typer.echo(f"> {plain(exchange.message)}\n{plain(exchange.response or '')}")
-        self.id = session_id
-        self._seen = (await self._service.thread(session_id)).seq
+            if not self._json:
+                typer.echo(f"> {plain(exchange.message)}\n{plain(exchange.response or '')}")
+        self.join(session_id, after=(await self._service.thread(session_id)).seq)
+
+    def join(self, session_id: str, *, after: int) -> None:
+        """Tells what happens after that place."""
+        self.id, self._seen = session_id, after
 
     async def say(self, text: str) -> None:
         self._own.add(await self._service.say(self.id, text, by=BY))
@@ -59,7 +74,7 @@ class Conversation:
 
     async def follow(self) -> Thread:
         """Tells what happens until the session waits for a person."""
-        self._heard_at = monotonic()
+        self._heard_at = self._began_at = monotonic()
         async with self._service.live.watch(self.id) as watch:
             while True:
                 thread = await self._service.thread(self.id)
@@ -69,17 +84,28 @@ class Conversation:
                 if self._seen > thread.seq:
                     continue
                 if thread.session.status != "ready":
+                    self._passing.clear()
                     return thread
-                await self._listen(watch)
+                await self._listen(watch, doing(thread))
 
-    async def _listen(self, watch: Watch) -> None:
+    async def rest(self) -> None:
+        """Until something new is stored."""
+        async with self._service.live.watch(self.id) as watch:
+            while (await self._service.thread(self.id)).seq == self._seen:
+                await watch.next(LOOK_SECONDS)
+
+    async def _listen(self, watch: Watch, doing: str) -> None:
         """Until there is something new in the store, or it is time to look."""
         while news := await watch.next(LOOK_SECONDS):
             if not news.text:
                 return
             self._heard_at = monotonic()
-            self._streamed += (text := plain(news.text))
-            typer.echo(text, nl=False)
+            if not self._json:
+                self._passing.clear()
+                self._streamed += (text := plain(news.text))
+                typer.echo(text, nl=False)
+        if not self._streamed:
+            self._passing.show(f"{doing}… {monotonic() - self._began_at:.0f} s")
         if monotonic() - self._heard_at > self._silence and not await self._upkeep.workers():
             missing = f"no worker is alive to answer: start one with `{about().slug} up`"
             if not self._patient:
@@ -88,6 +114,10 @@ class Conversation:
             self._silence = float("inf")
 
     def _show(self, stored: Stored) -> None:
+        self._passing.clear()
+        if self._json:
+            typer.echo(as_line(stored))
+            return
         match event := stored.event:
             case e.ModelAnswered(purpose="think"):
                 self._complete(event.text)
@@ -114,4 +144,11 @@ class Conversation:
         if self._streamed:
             typer.echo()
             self._streamed = ""
-        typer.echo(text, err=True)
+        self._passing.clear()
+        typer.echo(painted(text, DIM, sys.stderr), err=True)
+
+
+def doing(thread: Thread) -> str:
+    """What takes long, where it does."""
+    called = [known.call.tool for known in thread.session.open.values() if known.started]
+    return plain(", ".join(called)) or "thinking"

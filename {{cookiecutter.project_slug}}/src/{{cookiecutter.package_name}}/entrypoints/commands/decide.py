@@ -74,7 +74,7 @@ async def _decide(
     )
     await service.say(session_id, QUESTION.format(version), by=ASKER, key=ALLOW)
     typer.echo(f"asked in session {session_id}", err=True)
-    thread = await _settled(service, session_id, until=monotonic() + seconds)
+    thread = await settled(service, session_id, until=monotonic() + seconds)
     events = [stored.event async for stored in events_of(service, session_id)]
     return judge(thread, events, version=version)
 
@@ -113,7 +113,7 @@ def _who_decides(service: Service) -> str:
     raise NotFound(f"no agent has the tool {ALLOW}, so none can decide: docs/delivery.md has one")
 
 
-async def _settled(service: Service, session_id: str, *, until: float) -> Thread:
+async def settled(service: Service, session_id: str, *, until: float) -> Thread:
     """The session once it is over or the time is; tells whom it waits for. Days are no problem,
     and neither is a database that is away meanwhile.
     """

@@ -1,8 +1,9 @@
 """`check` and `doctor`: everything that can be wrong, with what to do about it."""
 
 import asyncio
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,8 @@ import typer
 from ...about import about
 from ...errors import ConfigError, Unavailable
 from ...settings import Settings
-from . import run
+from ..terminal import RED, painted
+from . import AsJson, run, tell
 
 if TYPE_CHECKING:
     from ...bootstrap import App
@@ -29,21 +31,27 @@ class Finding:
 def check(
     *,
     timeout: Annotated[int, typer.Option(min=0, help="Seconds to wait for a worker.")] = 10,
+    json: AsJson = False,
 ) -> None:
     """Ask every part for a sign of life: database, schema, broker, workers."""
-    run(lambda app: _check(app, timeout))
+    run(lambda app: _check(app, timeout, json=json))
 
 
-def doctor() -> None:
+def doctor(*, json: AsJson = False) -> None:
     """Look at every part, and say what is wrong and what to do. Exit code 1 where anything is."""
     findings = [Finding("configuration"), *examine_models(Settings.load())]
     try:
         findings += run(_examine)
     except Unavailable as error:  # not even an address
         findings.append(Finding("database", str(error), is_wrong=True))
-    for finding in findings:
-        typer.echo(f"{'!!' if finding.is_wrong else 'ok'} {finding.part:14} {finding.words}")
+    words = "\n".join(map(_line, findings))
+    tell({"findings": [asdict(finding) for finding in findings]}, words, json=json)
     raise typer.Exit(1 if any(finding.is_wrong for finding in findings) else 0)
+
+
+def _line(finding: Finding) -> str:
+    mark = painted("!!", RED, sys.stdout) if finding.is_wrong else "ok"
+    return f"{mark} {finding.part:14} {finding.words}"
 
 
 def examine_models(settings: Settings) -> list[Finding]:
@@ -60,10 +68,11 @@ def examine_models(settings: Settings) -> list[Finding]:
     return [Finding("model", ", ".join(known.name for known in model.models))]
 
 
-async def _check(app: "App", seconds: int) -> None:
+async def _check(app: "App", seconds: int, *, json: bool) -> None:
     faults = await app.upkeep.faults()
-    for name, fault in faults.items():
-        typer.echo(f"{name:9} {fault or 'ok'}")
+    words = "\n".join(f"{name:9} {fault or 'ok'}" for name, fault in faults.items())
+    if any(faults.values()) or not json:
+        tell(faults, words, json=json)
     if any(faults.values()):
         raise Unavailable("no worker was looked for: the services above come first")
     until = time.monotonic() + seconds
@@ -71,7 +80,7 @@ async def _check(app: "App", seconds: int) -> None:
         if time.monotonic() > until:
             raise Unavailable(f"no worker showed a sign of life within {seconds} s")
         await asyncio.sleep(POLL_SECONDS)
-    typer.echo(f"worker    ok, {', '.join(workers)}")
+    tell(faults | {"workers": workers}, f"worker    ok, {', '.join(workers)}", json=json)
 
 
 async def _examine(app: "App") -> list[Finding]:
@@ -86,6 +95,7 @@ async def _examine(app: "App") -> list[Finding]:
         *found,
         _alive("worker", workers, "work", "nobody is answered"),
         _alive("scheduler", "one leads" if leads else "", "schedule", "nothing is recovered"),
+        _letters(await app.reports.dead_letters()),
         *(_sessions(part, count) for part, count in standing.items()),
     ]
 
@@ -93,6 +103,11 @@ async def _examine(app: "App") -> list[Finding]:
 def _alive(part: str, words: str, command: str, so: str) -> Finding:
     up = f"start everything with `{about().slug} up`, or one with `{about().slug} {command}`"
     return Finding(part, words or f"none, so {so}: {up}", is_wrong=not words)
+
+
+def _letters(count: int) -> Finding:
+    see = f"{count} notices reached nobody: `{about().slug} letters list` has them"
+    return Finding("letters", see if count else "none", bool(count))
 
 
 def _sessions(part: str, count: int) -> Finding:

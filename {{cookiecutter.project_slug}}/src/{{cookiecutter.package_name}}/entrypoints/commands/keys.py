@@ -10,7 +10,7 @@ import typer
 from ...ports import Allowance, Scope
 from ...service import OPERATOR
 from ...settings import Settings
-from . import AsJson, as_json, run
+from . import AsJson, as_json, run, tell
 
 if TYPE_CHECKING:
     from ...bootstrap import App
@@ -108,15 +108,17 @@ def rotate(
 
 
 @keys.command()
-def revoke(name: Name) -> None:
+def revoke(name: Name, *, json: AsJson = False) -> None:
     """Let a key in no more, within 5 seconds everywhere. The sessions stay its owner's."""
     run(lambda app: app.keys.revoke(name))
-    typer.echo(f"key {name} is revoked")
+    tell({"name": name, "revoked": True}, f"key {name} is revoked", json=json)
 
 
 @keys.command()
 def webhook(
     name: Annotated[str, typer.Argument(metavar="NAME", help="One of those in WEBHOOKS.")],
+    *,
+    json: AsJson = False,
 ) -> None:
     """Show the secret by which that program signs what it sends to /hooks/NAME."""
     from ...signatures import secrets_of
@@ -124,7 +126,15 @@ def webhook(
     settings = Settings.load()
     if not (secrets := list(secrets_of(name, settings))):
         raise typer.BadParameter(f"{name!r} is not in WEBHOOKS={settings.webhooks}: add it there")
-    typer.echo(secrets[0])
+    tell({"name": name, "secret": secrets[0]}, secrets[0], json=json)
+
+
+@keys.command()
+def mail(*, json: AsJson = False) -> None:
+    """Show the secret by which a mail server signs what it hands to /channels/mail."""
+    from ...signatures import MAIL, keys_for
+
+    tell({"secret": keys_for(MAIL, Settings.load())[0]}, json=json)
 
 
 def _show(made: dict[str, Any], *, json: bool) -> None:

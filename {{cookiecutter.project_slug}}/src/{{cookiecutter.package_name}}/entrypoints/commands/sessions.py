@@ -1,6 +1,7 @@
-"""`sessions` and `approve`: see what agents do, and have a hand in it."""
+"""`sessions`: see what agents do, and have a hand in it."""
 
 import json as json_
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,12 +9,14 @@ import typer
 from ...agent.events import Budget, version
 from ...agent.history import Exchange, Stored
 from ...agent.own import outline
-from ...agent.session import EMPTY, Session, Status, Thread, fold
+from ...agent.session import EMPTY, Session, Status, fold
 from ...errors import AppError
 from ...ports import Summary
 from ...service import Service
-from . import BY, AsJson, SessionId, as_json, run
-from .story import asked, events_of, line, plain, told
+from ..terminal import BOLD, DIM, YELLOW, Passing, painted
+from . import BY, AsJson, SessionId, as_json, opened, run, standing, tell
+from .follow import followed
+from .story import as_line, asked, events_of, line, plain, told
 
 if TYPE_CHECKING:
     from ...bootstrap import App
@@ -49,8 +52,20 @@ def list_(
 
 
 @sessions.command()
-def show(session: SessionId, *, json: AsJson = False) -> None:
-    """Show a session: its state, what it waits for, what was said."""
+def show(
+    session: SessionId,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens, until it is over.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Show a session: its state, what it waits for, what was said. To follow it as JSON is a line
+    an event, from the first.
+    """
+    if follow and json:
+        run(lambda app: followed(app, session, after=0, json=True))
+        return
 
     async def seen(app: "App") -> dict[str, Any]:
         service = app.service
@@ -58,34 +73,38 @@ def show(session: SessionId, *, json: AsJson = False) -> None:
         state = (await service.thread(session)).session
         return {"summary": summary, "state": state, "history": history}
 
-    found = run(seen)
-    typer.echo(as_json(found) if json else "\n".join(_lines(**found)))
+    with opened() as (runner, app):
+        found = runner.run(seen(app))
+        tell(found, "\n".join(_lines(**found)), json=json)
+        if follow:
+            runner.run(followed(app, session, after=found["state"].seq, json=False))
 
 
 @sessions.command()
-def pause(session: SessionId, *, reason: Reason = "") -> None:
+def pause(session: SessionId, *, reason: Reason = "", json: AsJson = False) -> None:
     """Let no worker go on with a session until it is resumed."""
-    _done(run(lambda app: app.service.pause(session, by=BY, reason=reason)))
+    standing(run(lambda app: app.service.pause(session, by=BY, reason=reason)), json=json)
 
 
 @sessions.command()
-def resume(
+def resume(  # noqa: PLR0913
     session: SessionId,
     *,
     steps: Annotated[int, typer.Option(help="So many more for a message.")] = 0,
     tokens: Annotated[int, typer.Option(help="So many more.")] = 0,
     cost: Annotated[str, typer.Option(help="So many US dollars more, as in 0.50.")] = "0",
     seconds: Annotated[int, typer.Option(help="So many more.")] = 0,
+    json: AsJson = False,
 ) -> None:
     """Let a paused session go on; raise its budget, where that is spent."""
     more = _budget(steps=steps, tokens=tokens, cost=cost, seconds=seconds)
-    _done(run(lambda app: app.service.resume(session, by=BY, more=more)))
+    standing(run(lambda app: app.service.resume(session, by=BY, more=more)), json=json)
 
 
 @sessions.command()
-def cancel(session: SessionId, *, reason: Reason = "") -> None:
+def cancel(session: SessionId, *, reason: Reason = "", json: AsJson = False) -> None:
     """End a session for good."""
-    _done(run(lambda app: app.service.cancel(session, by=BY, reason=reason)))
+    standing(run(lambda app: app.service.cancel(session, by=BY, reason=reason)), json=json)
 
 
 @sessions.command()
@@ -95,13 +114,14 @@ def fork(
     at: Annotated[
         int | None, typer.Option(min=1, help="The last event it shares; `replay` numbers them.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Begin another session that shares the events so far; prints its id."""
-    typer.echo(run(lambda app: app.service.fork(session, at=at)))
+    tell({"session_id": run(lambda app: app.service.fork(session, at=at))}, json=json)
 
 
 @sessions.command()
-def replay(session: SessionId) -> None:
+def replay(session: SessionId, *, json: AsJson = False) -> None:
     """Show a session event by event, and prove that they make what is stored of it."""
     row, events = run(lambda app: _at_one_moment(app.service, session))
     state = EMPTY
@@ -109,8 +129,9 @@ def replay(session: SessionId) -> None:
         state = fold(state, [stored.event])
         if state.seq != stored.seq:
             raise AppError(f"session {session} has lost its event {state.seq}")
-        kind = stored.event.kind
-        typer.echo(f"{stored.seq:4} {kind:18} {state.status:9} {told(stored.event)}")
+        kind = painted(f"{stored.event.kind:18}", DIM, sys.stdout)
+        words = f"{stored.seq:4} {kind} {state.status:9} {told(stored.event)}"
+        typer.echo(as_line(stored) if json else words)
     kept = (row.status, row.tokens, row.cost)
     made = (state.status, state.usage.tokens, state.usage.cost)
     words = "{} with {} tokens and ${}"
@@ -119,31 +140,37 @@ def replay(session: SessionId) -> None:
             f"session {session} is stored as {words.format(*kept)}, its events make it "
             f"{words.format(*made)}: a fork of it is made of its events alone"
         )
-    typer.echo(f"{len(events)} events make it {words.format(*made)}: as it is stored")
+    proven = f"{len(events)} events make it {words.format(*made)}: as it is stored"
+    typer.echo(proven, err=json)
 
 
 @sessions.command()
 def export(session: SessionId) -> None:
-    """Print all that is stored of a session, one JSON object a line: row, events, effects."""
+    """Print all that is stored of a session, one JSON object a line: row, events, effects,
+    recipients.
+    """
 
-    def tell(**said: object) -> None:
+    def put(**said: object) -> None:
         typer.echo(json_.dumps({"session": session} | said, ensure_ascii=False, default=str))
 
     async def told_all(app: "App") -> None:
         await app.service.summary(session)
-        row, effects = await app.reports.kept(session)
-        tell(row=row)
+        kept = await app.reports.kept(session)
+        put(row=kept.pop("row")[0])
         async for stored in events_of(app.service, session):
             event = stored.event.model_dump(mode="json")
-            tell(seq=stored.seq, version=version(event["kind"]), key=stored.key, event=event)
-        for effect in effects:
-            tell(effect=effect)
+            put(seq=stored.seq, version=version(event["kind"]), key=stored.key, event=event)
+            passing.show(f"exporting: {stored.seq} events")
+        for name, rows in kept.items():
+            for row in rows:
+                put(**{name: row})
 
-    run(told_all)
+    with Passing(sys.stderr, also=sys.stdout) as passing:
+        run(told_all)
 
 
 @sessions.command()
-def delete(session: SessionId) -> None:
+def delete(session: SessionId, *, json: AsJson = False) -> None:
     """Delete a session with its events and effects; forks of it are sessions of their own."""
 
     async def deleted(app: "App") -> list[str]:
@@ -152,24 +179,9 @@ def delete(session: SessionId) -> None:
         return forks
 
     forks = run(deleted)
-    typer.echo(f"session {session} is deleted")
-    if forks:
+    tell({"session_id": session, "forks": forks}, f"session {session} is deleted", json=json)
+    if forks and not json:
         typer.echo(f"what was said in it is also in its forks: {' '.join(forks)}", err=True)
-
-
-def approve(
-    session: SessionId,
-    request: Annotated[str, typer.Argument(help="Its number, as in c3; `sessions show` has it.")],
-    *,
-    deny: Annotated[bool, typer.Option("--deny", help="Say no.")] = False,
-    comment: Annotated[str, typer.Option(help="The agent reads it.")] = "",
-    answer: Annotated[str | None, typer.Option(help="To a question.")] = None,
-) -> None:
-    """Take the decision that a session waits for."""
-    if deny and answer is not None:
-        raise typer.BadParameter("--deny and --answer are two decisions: take one")
-    given: dict[str, Any] = {"approved": not deny, "comment": comment, "answer": answer}
-    _done(run(lambda app: app.service.decide(session, request, by=BY, **given)))
 
 
 async def _at_one_moment(service: Service, session_id: str) -> tuple[Summary, list[Stored]]:
@@ -203,17 +215,14 @@ def _lines(summary: Summary, state: Session, history: list[Exchange]) -> list[st
     spent = f"{state.usage.tokens} tokens, ${state.usage.cost:.4f}, {state.seconds:.1f} s"
     lines = [
         f"session  {summary.id}",
-        f"status   {state.status}{why}",
+        f"status   {painted(state.status, BOLD, sys.stdout)}{why}",
         f"agent    {summary.agent}, prompt {summary.prompt}, lane {summary.lane}",
         f"time     from {summary.created_at:%Y-%m-%d %H:%M} to {summary.updated_at:%Y-%m-%d %H:%M}",
         f"spent    {spent}; {state.steps} steps for the last message",
         *(f"plan     {task}" for task in plain(outline(state.plan)).splitlines()),
-        *(f"waits    for {asked(request)}" for request in state.pending),
+        *(painted(f"waits    for {asked(r)}", YELLOW, sys.stdout) for r in state.pending),
     ]
     for exchange in history:
-        lines += ["", f"> {plain(exchange.message)}", plain(exchange.response or "")]
+        said = painted(f"> {plain(exchange.message)}", BOLD, sys.stdout)
+        lines += ["", said, plain(exchange.response or "")]
     return lines
-
-
-def _done(thread: Thread) -> None:
-    typer.echo(f"session {thread.id} is {thread.session.status}")

@@ -20,6 +20,13 @@ async def events_of(service: Service, session_id: str, *, after: int = 0) -> Asy
         after = page[-1].seq
 
 
+def as_line(stored: Stored) -> str:
+    """For programs: the event with its place, as a page of the API has it."""
+    from pydantic_core import to_json
+
+    return to_json({"seq": stored.seq} | stored.event.model_dump(mode="json")).decode()
+
+
 def told(event: e.AnyEvent) -> str:
     """What happened, in one line."""
     match event:

@@ -7,21 +7,24 @@ from typing import Annotated
 import typer
 
 from ...settings import Settings
-from . import AsJson, as_json, run
+from . import AsJson, as_json, run, tell
 
 DAY = timedelta(days=1)
 
 
-def seed() -> None:
+def seed(*, json: AsJson = False) -> None:
     """Plant an example: a week of lines in an empty deployment ledger. Twice does nothing more."""
     lines = run(lambda app: app.reports.seed_ledger())
-    typer.echo(f"{lines} lines planted" if lines else "the deployment ledger has lines already")
+    words = f"{lines} lines planted" if lines else "the deployment ledger has lines already"
+    tell({"planted": lines}, words, json=json)
 
 
-def cleanup() -> None:
+def cleanup(*, json: AsJson = False) -> None:
     """Forget, now, the sessions that nobody has touched for $RETENTION_DAYS."""
     forgotten = run(lambda app: app.upkeep.cleanup())
-    typer.echo(f"{forgotten} sessions forgotten, older than {Settings.load().retention_days} days")
+    days = Settings.load().retention_days
+    words = f"{forgotten} sessions forgotten, older than {days} days"
+    tell({"forgotten": forgotten, "days": days}, words, json=json)
 
 
 def report(

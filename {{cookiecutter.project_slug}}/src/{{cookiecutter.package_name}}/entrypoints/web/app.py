@@ -4,19 +4,21 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypedDict
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from ...about import about
 from ...bootstrap import make_tracer, running
+from ...channels import Channels
+from ...deliverer import Deliverer
 from ...errors import AppError
-from ...ports import Allowances, Identity
+from ...ports import Allowances, Figures, Identity
 from ...service import Service
 from ...settings import Settings, listed
 from ...telemetry.logs import configure_logs
@@ -26,8 +28,11 @@ from ...upkeep import Upkeep
 from ..memory import collect_rarely
 from .callers import Authenticate, describe_keys
 from .chat import router as chat
+from .console import routes as console
+from .decide import router as decide
 from .guard import Guard
 from .hooks import router as hooks
+from .mcp import router as mcp
 from .observe import Observe
 from .patience import Patient
 from .problems import LastWord, answer_problems, describe_problems
@@ -44,6 +49,9 @@ CORS: dict[str, Any] = {
         "Content-Type",
         "Idempotency-Key",
         "Last-Event-ID",
+        "Mcp-Method",
+        "Mcp-Name",
+        "MCP-Protocol-Version",
         "Prefer",
     ],
     "expose_headers": ["Location", "Preference-Applied", "Retry-After", "X-Request-ID"],
@@ -59,8 +67,11 @@ class State(TypedDict):
 
     service: Service
     upkeep: Upkeep
+    channels: Channels
+    deliverer: Deliverer
     identity: Identity
     allowances: Allowances
+    figures: Figures
     stopping: Stopping
 
 
@@ -70,9 +81,15 @@ class Parts(Protocol):
     @property
     def upkeep(self) -> Upkeep: ...
     @property
+    def channels(self) -> Channels: ...
+    @property
+    def deliverer(self) -> Deliverer: ...
+    @property
     def keys(self) -> Identity: ...
     @property
     def allowances(self) -> Allowances: ...
+    @property
+    def figures(self) -> Figures: ...
 
 
 def create_app(
@@ -91,8 +108,11 @@ def create_app(
             yield {
                 "service": service,
                 "upkeep": upkeep,
+                "channels": opened.channels,
+                "deliverer": opened.deliverer,
                 "identity": opened.keys,
                 "allowances": opened.allowances,
+                "figures": opened.figures,
                 "stopping": Stopping(service.live),
             }
 
@@ -108,8 +128,10 @@ def create_app(
     )
     app.state.metrics = metrics
     app.state.settings = settings
-    for router in (chat, hooks, probes):  # included ones would be searched twice for each request
+    # Included ones would be searched twice for each request.
+    for router in (chat, hooks, decide, mcp, probes, *_doors(settings)):
         app.router.routes.extend(router.routes)
+    app.router.routes.extend(console)
     app.add_middleware(Authenticate)
     if settings.cors_origins:
         origins = listed(settings.cors_origins)
@@ -122,6 +144,18 @@ def create_app(
     answer_problems(app)
     describe_problems(app, describe_keys)
     return app
+
+
+def _doors(settings: Settings) -> Iterator[APIRouter]:
+    """Of the channels that are turned on; the others are not even imported."""
+    if settings.slack_bot_token:
+        from . import slack
+
+        yield slack.router
+    if settings.mail_senders:
+        from . import mail
+
+        yield mail.router
 
 
 class Server(uvicorn.Server):

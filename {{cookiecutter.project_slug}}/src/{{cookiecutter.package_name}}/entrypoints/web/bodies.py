@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import (
@@ -88,11 +88,27 @@ class Say(Body):
 
 
 class Delivery(Start):
-    """What a webhook brings."""
+    """What a webhook brings: a message, or the code of a request and what is decided on that."""
 
-    text: Text
+    text: Text | None = None
     session_id: UUID | None = None
     """In which session; without it, in a new one."""
+    reply_to: Annotated[str | None, Field(max_length=2_000, pattern=r"^https?://[^\s,]+$")] = None
+    """Where notices of what comes of it go, signed alike."""
+    code: Annotated[str, Field(max_length=64)] = ""
+    approved: Annotated[bool | None, Field(strict=True)] = None
+    comment: Remark = ""
+    answer: Remark = ""
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if bool(self.code) == bool(self.text):
+            msg = "it has a text, or else a code and whether that is approved"
+            raise ValueError(msg)
+        if bool(self.code) != (self.approved is not None):
+            msg = "`code` and `approved` go together"
+            raise ValueError(msg)
+        return self
 
 
 class Decide(Body):

@@ -18,7 +18,15 @@ from .problems import answer
 
 PUBLIC = PROBES | {"/openapi.json"}
 SIGNED = "/hooks"
-"""What comes there is signed instead."""
+"""What comes there is signed instead,"""
+DECIDE = "/decide"
+"""and who decides there has a code;"""
+CHANNELS = "/channels"
+"""each of those checks by whom it was signed."""
+PAGES = {"/", "/inbox", "/overview", "/sign-in", "/sign-out"}
+PAGES_UNDER = ("/sessions/", "/static/")
+"""The console's: a cookie says whose key has signed in."""
+OPEN = (f"{SIGNED}/", f"{DECIDE}/", f"{CHANNELS}/", *PAGES_UNDER)
 SCHEME = {"type": "http", "scheme": "bearer", "description": "`keys create` makes a key."}
 
 
@@ -37,7 +45,7 @@ class Authenticate:
 
 
 def _is_public(path: str) -> bool:
-    return path in PUBLIC or path.startswith(f"{SIGNED}/")
+    return path in PUBLIC | PAGES or path.startswith(OPEN)
 
 
 async def _caller(scope: Scope) -> Caller:
@@ -60,9 +68,13 @@ class Needs:
 
     async def __call__(self, request: Request) -> Caller:
         caller = cast("Caller", request.state.caller)
-        if self.right not in caller.scopes:
-            raise Forbidden(f"key {caller.name} lacks the scope `{self.right}`")
+        check_scope(caller, self.right)
         return caller
+
+
+def check_scope(caller: Caller, right: Right) -> None:
+    if right not in caller.scopes:
+        raise Forbidden(f"key {caller.name} lacks the scope `{right}`")
 
 
 Chatter = Annotated[Caller, Depends(Needs("chat"))]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from ...channels import Address, Channels
 from ...service import OPERATOR
 from ...signatures import NotSigned, secrets_of, verify
 from . import bodies, shapes
@@ -48,14 +49,24 @@ async def receive(
     sender: Sender,
     _: Signature = None,
 ) -> shapes.Started:
-    """Say something in a session, or start one with it; a repeat of a delivery does nothing."""
+    """Say something in a session, start one with it, or decide; a repeat of it does nothing."""
+    channels: Channels = request.state.channels
     delivery, known = await _delivered(request, sender)
+    by = f"webhook:{sender}"
+    if delivery.code:
+        decided = {"comment": delivery.comment, "answer": delivery.answer}
+        session_id = await channels.decide(
+            delivery.code, approved=bool(delivery.approved), by=by, **decided
+        )
+        return started(session_id, response)
     session_id = str(delivery.session_id or uuid5(SENT, known))
     if delivery.session_id:
         await service.check_owner(session_id, OPERATOR.owner)
     else:
         await service.start(agent=delivery.agent, metadata=delivery.metadata, session_id=session_id)
-    await service.say(session_id, delivery.text, by=f"hook:{sender}", key=known)
+    if delivery.reply_to:
+        await channels.follow(session_id, Address("webhook", f"{sender}@{delivery.reply_to}"))
+    await service.say(session_id, delivery.text or "", by=by, key=known)
     return started(session_id, response)
 
 

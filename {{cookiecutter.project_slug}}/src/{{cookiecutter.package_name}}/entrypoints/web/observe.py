@@ -17,7 +17,13 @@ log = logging.getLogger(__name__)
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 PATH_LENGTH = 200
+CODE = re.compile(r"(?<=^/decide)/.*")
 PROBES = {"/health", "/ready", "/metrics"}
+
+
+def shown(path: str) -> str:
+    """As it may be logged: a code in it lets its reader decide."""
+    return CODE.sub("/…", path[:PATH_LENGTH])
 
 
 class Observe:
@@ -58,7 +64,7 @@ class Observe:
             session.reset(none)
 
     def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
-        path = scope["path"][:PATH_LENGTH]
+        path = shown(scope["path"])
         route = getattr(scope.get("route"), "path", "(none)")
         answered, took = self._counted(method, route, status)
         answered.inc()

@@ -75,7 +75,7 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = [Fault(where=_where(e["loc"]), what=e["msg"]) for e in error.errors()]
+        faults = [Fault(where=where(e["loc"]), what=e["msg"]) for e in error.errors()]
         return problem(
             422, "the request does not fit the OpenAPI document at /openapi.json", faults=faults
         )
@@ -111,14 +111,19 @@ def answer(error: AppError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(ceil(error.retry_after))
+    return problem(error.status, outside(error), title=error.title, headers=headers)
+
+
+def outside(error: AppError) -> str:
+    """What anybody may be told of it; the rest is for the log."""
     detail = str(error)
     if isinstance(error, Unavailable) and detail != error.outside:
         log.warning("backing service away", extra={"error": detail})
-        detail = error.outside
-    return problem(error.status, detail, title=error.title, headers=headers)
+        return error.outside
+    return detail
 
 
-def _where(loc: tuple[str | int, ...]) -> str:
+def where(loc: tuple[str | int, ...]) -> str:
     """Names of the client's own choice are in it."""
     return ".".join(map(str, loc))[:PATH_LENGTH]
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from ...about import about
+from ...channels import Channels
 from ...service import Service
 from ...telemetry.metrics import CONTENT_TYPE, Metrics
 from ...upkeep import Upkeep
@@ -20,6 +21,10 @@ async def _service(request: Request) -> Service:
     return cast("Service", request.state.service)
 
 
+async def _channels(request: Request) -> Channels:
+    return cast("Channels", request.state.channels)
+
+
 async def _upkeep(request: Request) -> Upkeep:
     return cast("Upkeep", request.state.upkeep)
 
@@ -29,6 +34,7 @@ async def _metrics(request: Request) -> Metrics:
 
 
 ServiceDep = Annotated[Service, Depends(_service)]
+ChannelsDep = Annotated[Channels, Depends(_channels)]
 UpkeepDep = Annotated[Upkeep, Depends(_upkeep)]
 
 

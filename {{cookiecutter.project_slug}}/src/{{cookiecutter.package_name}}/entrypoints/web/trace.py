@@ -4,7 +4,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...telemetry.spans import SERVER, Attributes, Span, Tracer
-from .observe import METHODS, PATH_LENGTH, PROBES
+from .observe import METHODS, PROBES, shown
 
 SERVER_ERROR = 500
 
@@ -24,7 +24,7 @@ class Traced:
         attributes: Attributes = {
             "http.request.method": method,
             "url.scheme": scope["scheme"],
-            "url.path": scope["path"][:PATH_LENGTH],
+            "url.path": shown(scope["path"]),
         }
         parent = Headers(scope=scope).get("traceparent", "")
         name = "HTTP" if method == "_OTHER" else method
