@@ -63,8 +63,9 @@ lock: $(DEMO) ## renew every pin: the tools', the default product's, and the nam
 	cp $(DEMO)/requirements*.txt '$(PROJECT)/'
 	$(BIN)/python -m tools.reserved $(DEMO)/.venv/bin/python
 
-matrix: setup ## every combination of answers, and every Python from 3.11 to 3.14 that is here
+matrix: setup ## every combination of answers, every Python from 3.11 to 3.14 that is here, all tests without the example
 	$(BIN)/python -m tools.matrix
+	WHOLE=1 $(BIN)/pytest tests/test_product.py -k gives_way
 
 prove: $(DEMO) ## the default product's factor report
 	cd $(DEMO) && $(MAKE) prove
