@@ -129,7 +129,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.settings = settings
     # Included ones would be searched twice for each request.
-    for router in (chat, hooks, decide, mcp, probes, *_doors(settings)):
+    for router in (probes, chat, hooks, decide, mcp, *_doors(settings)):
         app.router.routes.extend(router.routes)
     app.router.routes.extend(console)
     app.add_middleware(Authenticate)

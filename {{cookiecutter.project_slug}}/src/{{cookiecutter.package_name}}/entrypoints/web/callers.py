@@ -16,7 +16,6 @@ from ...ports import Scope as Right
 from .observe import PROBES
 from .problems import answer
 
-PUBLIC = PROBES | {"/openapi.json"}
 SIGNED = "/hooks"
 """What comes there is signed instead,"""
 DECIDE = "/decide"
@@ -26,6 +25,7 @@ CHANNELS = "/channels"
 PAGES = {"/", "/inbox", "/overview", "/sign-in", "/sign-out"}
 PAGES_UNDER = ("/sessions/", "/static/")
 """The console's: a cookie says whose key has signed in."""
+PUBLIC = PROBES | {"/openapi.json"} | PAGES
 OPEN = (f"{SIGNED}/", f"{DECIDE}/", f"{CHANNELS}/", *PAGES_UNDER)
 SCHEME = {"type": "http", "scheme": "bearer", "description": "`keys create` makes a key."}
 
@@ -45,7 +45,7 @@ class Authenticate:
 
 
 def _is_public(path: str) -> bool:
-    return path in PUBLIC | PAGES or path.startswith(OPEN)
+    return path in PUBLIC or path.startswith(OPEN)
 
 
 async def _caller(scope: Scope) -> Caller:
