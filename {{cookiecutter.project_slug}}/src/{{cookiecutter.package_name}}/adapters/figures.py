@@ -7,7 +7,7 @@ from typing import Any
 from ..agent.history import Stored
 from ..ledger import Deployment
 from ..ports import Day
-from .ledger import RECENT
+from .ledger import recent
 from .postgres import Postgres
 from .reports import WORK
 from .sessions import STORED, stored
@@ -79,5 +79,4 @@ class PostgresFigures:
         return await self._database.rows(WORK, stalled=stalled)
 
     async def ledger(self, *, limit: int) -> list[Deployment]:
-        rows = await self._database.rows(RECENT, limit=limit)
-        return [Deployment(**row) for row in rows]
+        return await recent(self._database, limit=limit)

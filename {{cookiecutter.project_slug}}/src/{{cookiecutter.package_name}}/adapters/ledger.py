@@ -48,15 +48,22 @@ RETURNING {COLUMNS}"""
 """No line goes back to a status that it has left, so a repeat changes nothing."""
 
 
+async def recent(
+    database: Postgres, environment: str | None = None, *, limit: int
+) -> list[Deployment]:
+    """The newest first, of one environment or of all."""
+    sql = RECENT_THERE if environment else RECENT
+    rows = await database.rows(sql, environment=environment, limit=limit)
+    return [Deployment(**row) for row in rows]
+
+
 class PostgresLedger:
     def __init__(self, database: Postgres) -> None:
         self._database = database
         self._lines = Together(self._record)
 
     async def recent(self, environment: str | None = None, *, limit: int) -> list[Deployment]:
-        sql = RECENT_THERE if environment else RECENT
-        rows = await self._database.rows(sql, environment=environment, limit=limit)
-        return [Deployment(**row) for row in rows]
+        return await recent(self._database, environment, limit=limit)
 
     async def get(self, deployment_id: int) -> Deployment | None:
         return _first(await self._database.rows(GET, id=deployment_id))

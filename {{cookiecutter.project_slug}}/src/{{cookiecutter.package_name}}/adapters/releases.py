@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ..errors import Conflict, NotFound
 from ..ledger import Deployment, Release
-from .ledger import COLUMNS, COMPLETE, GET, RECENT, RECENT_THERE
+from .ledger import COLUMNS, COMPLETE, GET, recent
 from .postgres import Postgres
 
 Outcome = Literal["started", "succeeded", "failed"]
@@ -82,8 +82,7 @@ class PostgresReleases:
         return bad, await self._first(CURRENT, environment=environment)
 
     async def recent(self, environment: str | None, *, limit: int) -> list[Deployment]:
-        sql = RECENT_THERE if environment else RECENT
-        return await self._lines(sql, environment=environment, limit=limit)
+        return await recent(self._database, environment, limit=limit)
 
     async def current(self, environment: str) -> Deployment:
         """What runs there: the newest that succeeded and was not taken back."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -70,18 +71,25 @@ async def receive(
     return started(session_id, response)
 
 
+async def signed(
+    request: Request, secrets: Iterable[str], refusal: str, **who: str
+) -> tuple[bytes, str]:
+    """The body, and what names it; of two signatures neither counts."""
+    body = await request.body()
+    signature = ",".join(request.headers.getlist(HEADER))
+    try:
+        return body, verify(signature, body, secrets, now=time.time())
+    except NotSigned as refused:
+        log.warning(refusal, extra=who | {"reason": refused.reason})
+        raise
+
+
 async def _delivered(request: Request, sender: str) -> tuple[bodies.Delivery, str]:
     """What was sent, and its name; before a signature holds nothing of it is looked at."""
-    body = await request.body()
-    signature = ",".join(request.headers.getlist(HEADER))  # of two neither counts
     secrets = secrets_of(sender, request.app.state.settings)
+    body, name = await signed(request, secrets, "webhook refused", sender=sender)
     try:
-        known = f"{sender}:{verify(signature, body, secrets, now=time.time())}"
-    except NotSigned as refused:
-        log.warning("webhook refused", extra={"sender": sender, "reason": refused.reason})
-        raise
-    try:
-        return bodies.Delivery.model_validate_json(body), known
+        return bodies.Delivery.model_validate_json(body), f"{sender}:{name}"
     except ValidationError as error:
         faults = [fault | {"loc": ("body", *fault["loc"])} for fault in error.errors()]
         raise RequestValidationError(faults) from None

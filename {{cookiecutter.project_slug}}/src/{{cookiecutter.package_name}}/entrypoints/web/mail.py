@@ -2,7 +2,6 @@
 
 import logging
 import re
-import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -12,8 +11,8 @@ from ...adapters import letters
 from ...channels import Address, Channels
 from ...errors import Conflict, Forbidden, NotFound
 from ...settings import Settings, listed
-from ...signatures import MAIL, NotSigned, keys_for, verify
-from .hooks import HEADER
+from ...signatures import MAIL, keys_for
+from .hooks import signed
 from .routes import ChannelsDep
 
 log = logging.getLogger(__name__)
@@ -31,13 +30,8 @@ class Taken(BaseModel):
 
 
 async def _signed(request: Request) -> bytes:
-    body, settings = await request.body(), request.app.state.settings
-    signature = ",".join(request.headers.getlist(HEADER))
-    try:
-        verify(signature, body, keys_for(MAIL, settings), now=time.time())
-    except NotSigned as refused:
-        log.warning("mail refused", extra={"reason": refused.reason})
-        raise
+    secrets = keys_for(MAIL, request.app.state.settings)
+    body, _ = await signed(request, secrets, "mail refused")
     return body
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ....settings import Settings, listed
+from ....settings import Settings
+from ....signatures import keys_for
 
 COOKIE = "console"
 SECONDS = 12 * 3600
@@ -45,12 +46,8 @@ class Seal:
         return _is_one_of(given, self._signatures("form", cookie))
 
     def _signatures(self, what: str, text: str) -> Iterator[str]:
-        former = self.settings.secret_key_fallbacks
-        for key in (
-            self.settings.secret_key.get_secret_value(),
-            *listed(former.get_secret_value() if former else ""),
-        ):
-            yield hmac.digest(key.encode(), f"console:{what}:{text}".encode(), "sha256").hex()
+        for key in keys_for(f"console:{what}", self.settings):
+            yield hmac.digest(key.encode(), text.encode(), "sha256").hex()
 
 
 def cookie_of(request: Request) -> str:

@@ -3,6 +3,7 @@
 A form carries a word of its own, `once`: sent twice, as after a dropped connection, it counts once.
 """
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4, uuid5
 
 from starlette.responses import Response
@@ -51,10 +52,7 @@ async def decide(visit: Visit) -> Response:
 
 
 async def pause(visit: Visit) -> Response:
-    visit.needs("chat")
-    session_id = await visit.session_id()
-    await visit.service.pause(session_id, by=visit.caller.name, reason=_reason(visit))
-    return _back(visit, session_id)
+    return await _for_a_reason(visit, visit.service.pause)
 
 
 async def resume(visit: Visit) -> Response:
@@ -68,10 +66,7 @@ async def resume(visit: Visit) -> Response:
 
 
 async def cancel(visit: Visit) -> Response:
-    visit.needs("chat")
-    session_id = await visit.session_id()
-    await visit.service.cancel(session_id, by=visit.caller.name, reason=_reason(visit))
-    return _back(visit, session_id)
+    return await _for_a_reason(visit, visit.service.cancel)
 
 
 async def fork(visit: Visit) -> Response:
@@ -86,8 +81,12 @@ def _once(visit: Visit) -> str:
     return f"console:{visit.form.get('once', '')[:100] or uuid4().hex}"
 
 
-def _reason(visit: Visit) -> str:
-    return bodies.Reason(reason=visit.form.get("reason", "")).reason
+async def _for_a_reason(visit: Visit, act: Callable[..., Awaitable[object]]) -> Response:
+    visit.needs("chat")
+    session_id = await visit.session_id()
+    reason = bodies.Reason(reason=visit.form.get("reason", "")).reason
+    await act(session_id, by=visit.caller.name, reason=reason)
+    return _back(visit, session_id)
 
 
 def _back(visit: Visit, session_id: str) -> Response:

@@ -4,7 +4,6 @@ A handler takes a Visit and gives a Response. No page is given to nobody, and no
 was not on a page of ours: so holds for every route that is made by `get` and `post`.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -17,15 +16,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ....errors import AppError, Forbidden, NotFound, Unauthorized, Unavailable
+from ....errors import AppError, Forbidden, NotFound, Unauthorized
 from ....ports import Caller, Figures
 from ....ports import Scope as Right
 from ....service import Service
 from ....telemetry.logs import session
+from ..callers import check_scope
+from ..problems import outside
 from .cookies import Seal, cookie_of, mark_of
 from .render import page
-
-log = logging.getLogger(__name__)
 
 MOST_FIELDS, DIGITS = 40, 9
 SIGN_IN = "/sign-in"
@@ -52,8 +51,7 @@ class Visit:
         return right in self.caller.scopes
 
     def needs(self, right: Right) -> None:
-        if not self.may(right):
-            raise Forbidden(f"key {self.caller.name} lacks the scope `{right}`")
+        check_scope(self.caller, right)
 
     async def spends(self) -> None:
         """As with the API: who gives agents work may do so, and has an allowance left."""
@@ -126,10 +124,7 @@ def told(answer: Answer) -> Answer:
                 return go(f"{SIGN_IN}?to={quote(_here(request))}")
             return _problem(error.status, error.title, str(error))
         except AppError as error:
-            text = error.outside if isinstance(error, Unavailable) else str(error)
-            if text != str(error):
-                log.warning("backing service away", extra={"error": str(error)})
-            return _problem(error.status, error.title, text)
+            return _problem(error.status, error.title, outside(error))
         except ValidationError as error:
             faults = (f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
             return _problem(422, "Not quite", "; ".join(faults))
