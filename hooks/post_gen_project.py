@@ -18,6 +18,7 @@ import yaml
 ANSWERS = json.loads({{ cookiecutter|jsonify|jsonify }})  # type: ignore[arg-type, name-defined]  # fmt: skip
 # {% raw %}
 
+PACKAGE = b"{{ cookiecutter.package_name }}"
 ASIDE = ".before-generation"  # left by pre_gen_project in a directory that was there before
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -60,6 +61,17 @@ def bring_back() -> float:
             os.replace(os.path.join(folder, name), path)
     shutil.rmtree(ASIDE)
     return since
+
+
+def name_package(path: str) -> None:
+    """Tests and tools are copied, not rendered, for that takes twice the time: only their imports name the package."""
+    with open(path, "r+b") as file:
+        before = file.read()
+        after = before.replace(PACKAGE, ANSWERS["package_name"].encode())
+        if after != before:
+            file.seek(0)
+            file.truncate()
+            file.write(after)
 
 
 def fault_in(path: str) -> str:
@@ -150,6 +162,9 @@ def main() -> None:
     faults = remove_unchosen(walk())
     since = bring_back()
     ours = [path for path in walk() if os.lstat(path).st_mtime >= since]
+    for path in ours:
+        if path.startswith(("tests/", "tools/")):
+            name_package(path)
     faults += filter(None, map(fault_in, ours))
     faults = faults or environment_faults()
     faults = faults or list(filter(None, [write_env()]))

@@ -43,7 +43,7 @@ def write(name: str, data: bytes) -> Damage:
 SETTINGS = "src/{{cookiecutter.package_name}}/settings.py"
 DEFECTS: dict[str, tuple[Damage, str]] = {
     "a copied module that does not compile": (append(SETTINGS, "\ndef broken(:\n"), "/settings.py: "),
-    "a rendered module that does not compile": (
+    "a test that does not compile": (
         write("tests/test_broken.py", b"return 1 +\n"),
         "tests/test_broken.py: ",
     ),

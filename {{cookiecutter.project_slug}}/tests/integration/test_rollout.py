@@ -93,7 +93,8 @@ def test_the_script_of_a_plan_does_by_hand_what_the_plan_does(
         f"release staging IMAGE:0891234 --strategy {strategy} --keep 0 --script"
     ).stdout
     assert script.startswith("#!/bin/sh\n")
-    done = machine.run("/bin/sh", stdin=script)
+    piece_by_piece = f"{'#' * 8000}\n{script}"  # more than a shell reads from a pipe at once
+    done = machine.run("/bin/sh", stdin=piece_by_piece)
     assert done.returncode == 0, done.stderr
     assert "release    0891234\n" in machine.rollout("diagnose staging").stdout
 

@@ -60,11 +60,13 @@ class Plan:
 
 
 def by_hand(step: Step, *, is_script: bool) -> Iterator[str]:
+    """A script may come by a pipe, and what is given nothing must not read the rest of it."""
+    nothing = " </dev/null" if is_script else ""
     if step.needs:
         yield f"#    only if {step.needs.says}"
     if step.arguments:
-        redirect = " <<'EOF'" if step.stdin and is_script else ""
-        yield f"k {shlex.join(step.arguments)}{redirect}"
+        given = " <<'EOF'" if step.stdin and is_script else nothing
+        yield f"k {shlex.join(step.arguments)}{given}"
     if step.stdin:
         yield from (step.stdin.rstrip(), "EOF") if is_script else (f"#    given {step.given}",)
     if step.until:
@@ -72,7 +74,7 @@ def by_hand(step: Step, *, is_script: bool) -> Iterator[str]:
     if step.hold:
         yield f"sleep {step.hold}"
     elif step.until:
-        yield f"k {shlex.join(step.until.by_hand)} --timeout={step.seconds}s"
+        yield f"k {shlex.join(step.until.by_hand)} --timeout={step.seconds}s{nothing}"
 
 
 def apply(name: str, does: str, *objects: Object, **how: Any) -> Step:
