@@ -14,7 +14,7 @@ import pytest
 
 from tools import options, reserved
 
-from .conftest import ANSWERS, FOLDER, ROOT, template_files
+from .conftest import ANSWERS, FOLDER, ROOT, copied, template_files
 
 QUESTIONS = [key for key in ANSWERS if not key.startswith("_")]
 
@@ -68,6 +68,11 @@ def test_python_tests_carry_the_package_name_on_import_lines_only() -> None:
         if tag.search(line) and not re.match(r"\s*(from|import) \{\{ cookiecutter\.package_name \}\}", line)
     ]
     assert lines == []
+
+
+def test_no_python_file_is_rendered() -> None:
+    """It would take the time of ten that are copied."""
+    assert [name for name in template_files() if name.endswith(".py") and not copied(name)] == []
 
 
 def test_every_pattern_of_what_is_copied_matches_a_file() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self, cast
 
 from {{ cookiecutter.package_name }}.agent.definition import Agent
-from {{ cookiecutter.package_name }}.agent.events import AnyEvent, ToolRequested, Usage
+from {{ cookiecutter.package_name }}.agent.events import AnyEvent, ToolRequested, Usage, UserSpoke
 from {{ cookiecutter.package_name }}.agent.history import Stored
 from {{ cookiecutter.package_name }}.agent.ports import Answer, Replied, Request
 from {{ cookiecutter.package_name }}.agent.session import Status, Thread
@@ -66,7 +66,7 @@ class FakeSessions:
         self.back: list[str] = []
         self.before_commit: Callable[[str], Awaitable[object]] | None = None
 
-    async def start(
+    async def start(  # noqa: PLR0913
         self,
         thread: Thread,
         events: Sequence[AnyEvent],
@@ -74,9 +74,10 @@ class FakeSessions:
         metadata: dict[str, Any],
         whose: Whose,
         parent: str | None = None,
-    ) -> None:
+        key: str | None = None,
+    ) -> bool:
         if thread.id in self.threads:
-            return
+            return False
         now = datetime.now(UTC)
         self.summaries[thread.id] = Summary(
             id=thread.id,
@@ -92,7 +93,8 @@ class FakeSessions:
             updated_at=now,
             metadata=metadata,
         )
-        self._put(Thread(thread.id, lane=thread.lane), events)
+        self._put(Thread(thread.id, lane=thread.lane), events, key)
+        return True
 
     async def load(self, session_id: str) -> Thread | None:
         return self.threads.get(session_id)
@@ -206,7 +208,8 @@ class FakeSessions:
         self.threads[thread.id] = thread.after(*events)
         rows = self.stored.setdefault(thread.id, [])
         for number, event in enumerate(events, 1):
-            rows.append(Stored(thread.seq + number, event, key if number == 1 else None))
+            said = key if isinstance(event, UserSpoke) else None
+            rows.append(Stored(thread.seq + number, event, said))
 
 
 class FakeIdentity:

@@ -186,14 +186,15 @@ class Channels:
         """
         known = await self.recipients.session_of(address, key=key)
         session_id = known or str(uuid5(THREADS, f"{address.channel}:{address.thread}"))
+        new: dict[str, Any] = {"agent": agent, "metadata": metadata, "whose": Whose(owner)}
         for _ in range(2):
-            if not known:
-                await self.service.start(
-                    session_id=session_id, agent=agent, metadata=metadata, whose=Whose(owner)
-                )
-            await self.recipients.follow(session_id, address)
             try:
-                await self.service.say(session_id, text, by=by, key=key)
+                if known:
+                    await self.recipients.follow(session_id, address)
+                    await self.service.say(session_id, text, by=by, key=key)
+                else:
+                    await self.service.begin(text, by=by, key=key, session_id=session_id, **new)
+                    await self.recipients.follow(session_id, address)
             except Conflict:
                 if (await self.service.thread(session_id)).session.status not in ENDED:
                     raise

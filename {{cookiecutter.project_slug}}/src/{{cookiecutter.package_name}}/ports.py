@@ -96,7 +96,7 @@ class Summary:
 class Sessions(Protocol):
     """Sessions and their events, in a store that survives every process."""
 
-    async def start(
+    async def start(  # noqa: PLR0913
         self,
         thread: Thread,
         events: Sequence[AnyEvent],
@@ -104,7 +104,9 @@ class Sessions(Protocol):
         metadata: dict[str, Any],
         whose: Whose,
         parent: str | None = None,
-    ) -> None: ...
+        key: str | None = None,
+    ) -> bool:
+        """False with one that is known: nothing is stored. The key is that of the message in it."""
 
     async def belongs(self, session_id: str, *, owner: str) -> bool:
         """Whether it is this owner's, and so for good; of another's is said no sooner that it is

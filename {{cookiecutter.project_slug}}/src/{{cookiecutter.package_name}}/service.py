@@ -75,14 +75,40 @@ class Service:
         session_id: str = "",
     ) -> str:
         """A new session, idle; its id. With one that is known, nothing happens."""
-        name, metadata = agent or self.default_agent or next(iter(self.agents), ""), metadata or {}
+        thread, metadata = self._new(session_id, agent, metadata or {}), metadata or {}
+        await self.sessions.start(thread, thread.events, metadata=metadata, whose=whose)
+        return thread.id
+
+    async def begin(  # noqa: PLR0913
+        self,
+        text: str,
+        *,
+        by: str = "",
+        key: str | None = None,
+        agent: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        whose: Whose = OPERATOR,
+        session_id: str = "",
+    ) -> str:
+        """A new session and what is said in it first; in one that is known, it is said there."""
+        new, metadata = self._new(session_id, agent, metadata or {}), metadata or {}
+        spoke = e.UserSpoke(at=self.clock(), text=text, by=by, trace=self.trace())
+        thread = new.after(spoke)
+        if await self.sessions.start(
+            thread, thread.events, metadata=metadata, whose=whose, key=key
+        ):
+            await self._spread(new, [spoke])
+        else:
+            await self.say(thread.id, text, by=by, key=key, payer=whose.key_id)
+        return thread.id
+
+    def _new(self, session_id: str, agent: str | None, metadata: dict[str, Any]) -> Thread:
+        name = agent or self.default_agent or next(iter(self.agents), "")
         if name not in self.agents:
             raise NotFound(f"there is no agent {name!r}: only {', '.join(self.agents)}")
         prompt = choose(self.agents[name].prompts, self.prompt_version)
         began = e.SessionStarted(at=self.clock(), agent=name, prompt=prompt, metadata=metadata)
-        thread = Thread.of(session_id or str(uuid4()), [began], lane=self.lane)
-        await self.sessions.start(thread, [began], metadata=metadata, whose=whose)
-        return thread.id
+        return Thread.of(session_id or str(uuid4()), [began], lane=self.lane)
 
     async def say(
         self,
@@ -260,10 +286,14 @@ class Service:
     ) -> bool:
         if not await self.sessions.append(thread, *events, key=key, payer=payer):
             return False
+        await self._spread(thread, events)
+        return True
+
+    async def _spread(self, thread: Thread, events: Sequence[e.AnyEvent]) -> None:
+        """Whoever watches, and whoever works, hears of what was stored."""
         self.on_append(thread, events)
         self.live.tell(thread.id, thread.seq + len(events))
         await self._enqueue(thread.after(*events))
-        return True
 
     async def _enqueue(self, thread: Thread) -> None:
         """Its row is the outbox: a broker that is down only delays the work."""

@@ -109,6 +109,23 @@ def test_24_messages_with_one_key_are_one_event(database_url: str) -> None:
     scenario(act, database_url)
 
 
+def test_a_session_that_begins_with_a_message_knows_its_key_and_begins_once(
+    database_url: str,
+) -> None:
+    async def act(store: Store) -> None:
+        thread = Thread.of(str(uuid4()), [STARTED, SPOKE])
+        how: dict[str, Any] = {"metadata": {}, "whose": OPERATOR, "key": "k"}
+        began = [await store.sessions.start(thread, thread.events, **how) for _ in range(2)]
+        assert began == [True, False]
+        found = await store.sessions.find(thread.id, "k")
+        assert found
+        assert (found.seq, found.event) == (2, SPOKE)
+        claimed = await store.sessions.claim(thread.id, owner=await store.process.beat())
+        assert claimed == thread
+
+    scenario(act, database_url)
+
+
 def test_one_process_of_many_claims_and_only_its_commits_count(database_url: str) -> None:
     async def act(store: Store) -> None:
         thread = await store.started(SPOKE)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -92,6 +93,22 @@ def test_a_broker_that_is_down_only_delays_the_answer() -> None:
     async def act(world: World) -> None:
         world.queue.is_down = True
         assert world.status(await world.session()) == "ready"
+
+    play(act)
+
+
+def test_a_session_begins_with_what_is_said_in_it_and_says_it_once() -> None:
+    async def act(world: World) -> None:
+        told: dict[str, Any] = {"session_id": str(uuid4()), "key": "k", "by": "ada"}
+        for _ in range(3):
+            session = await world.service.begin("go", **told)
+        (exchange,) = await world.service.history(session)
+        assert (session, exchange.message) == (told["session_id"], "go")
+        assert world.queue.sent == [(ADVANCE, {"lane": "default", "session_id": session})]
+        with pytest.raises(Conflict, match="'k' was sent with another message"):
+            await world.service.begin("stop", **told)
+        await world.service.begin("and then?", **told | {"key": "l"})
+        assert (await world.service.thread(session)).seq == 3
 
     play(act)
 

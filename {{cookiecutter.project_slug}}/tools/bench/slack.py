@@ -74,5 +74,5 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             length = head.lower().partition(b"content-length: ")[2].split()
             await reader.readexactly(int(length[0]) if length else 0)
             writer.write(SAID)
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         writer.close()

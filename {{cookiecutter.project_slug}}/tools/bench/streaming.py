@@ -6,21 +6,22 @@ A provider in a process of its own stamps every piece with the time at which it 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import httpx2
 
-from ..keys import AUTH
+from ..keys import AUTH, KEY
 from .figures import Figure, p95
 from .provider import PIECES
 from .rig import Rig
 
 TALKS = 10
-READERS = 1000
-MOST_LATE, MOST_MEMORY = 40.0, 200.0
+READERS, VIEWERS = 1000, 200
+MOST_LATE, MOST_MEMORY, MOST_ADDED = 40.0, 200.0, 100.0
 SSE = {"Accept": "text/event-stream"}
-HEAD = {"Host": "bench", "Accept": "text/event-stream"}
-FIRST = b"event: session_started"
+READ = ("/chat/sessions/{}/events", b"event: session_started")
+VIEW = ("/sessions/{}/live", b"retry: ")
+"""What is asked of a session, and the first that comes of it."""
 ASYNC = {"Prefer": "respond-async"}
 SAY = {"text": "tell"}
 
@@ -33,7 +34,13 @@ def measure(rig: Rig) -> Iterator[Figure]:
         name = f"streaming: model to client, {TALKS} at once, p95"
         yield Figure(name=name, value=p95(late), unit="ms", most=MOST_LATE)
         sessions = deploy.ready(READERS, "0 steps of 0 bytes")
-        memory = asyncio.run(weigh(web.port, sessions, web.memory))
+        signed_in = {"Cookie": cookie(web.url)}
+        asyncio.run(weigh(web.port, VIEW, signed_in, sessions[:1], web.memory))  # all is warm
+        before = web.memory()
+        memory = asyncio.run(weigh(web.port, VIEW, signed_in, sessions[:VIEWERS], web.memory))
+        name = f"streaming: {VIEWERS} viewers of the console add"
+        yield Figure(name=name, value=memory - before, unit="MB", most=MOST_ADDED)
+        memory = asyncio.run(weigh(web.port, READ, AUTH, sessions, web.memory))
         name = f"streaming: {READERS:,} readers on one web process, memory"
         yield Figure(name=name, value=memory, unit="MB", most=MOST_MEMORY)
 
@@ -63,15 +70,28 @@ async def _talk(client: httpx2.AsyncClient) -> list[float]:
     return late
 
 
-async def weigh(port: int, sessions: Sequence[str], memory: Callable[[], float]) -> float:
+def cookie(url: str) -> str:
+    """Of a browser that has signed in to the console."""
+    told = httpx2.post(f"{url}/sign-in", data={"key": KEY})
+    return "; ".join(f"{name}={value}" for name, value in told.cookies.items())
+
+
+async def weigh(
+    port: int,
+    stream: tuple[str, bytes],
+    headers: Mapping[str, str],
+    sessions: Sequence[str],
+    memory: Callable[[], float],
+) -> float:
     """The memory of the process while each of these sessions has a reader that has read."""
+    path, first = stream
+    head = "".join(f"{name}: {value}\r\n" for name, value in (SSE | dict(headers)).items())
     readers = [await asyncio.open_connection("127.0.0.1", port) for _ in sessions]
     for (_, writer), session_id in zip(readers, sessions, strict=True):
-        asked = f"GET /chat/sessions/{session_id}/events HTTP/1.1"
-        head = "".join(f"{name}: {value}\r\n" for name, value in (HEAD | AUTH).items())
+        asked = f"GET {path.format(session_id)} HTTP/1.1\r\nHost: bench"
         writer.write(f"{asked}\r\n{head}\r\n".encode())
     for reader, _ in readers:
-        await reader.readuntil(FIRST)
+        await reader.readuntil(first)
     try:
         return memory()
     finally:

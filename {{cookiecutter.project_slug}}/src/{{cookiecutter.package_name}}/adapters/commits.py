@@ -6,7 +6,6 @@ Each is fenced by the place that it continues from; and by its lease, where a wo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count, repeat
 from typing import Any
 
 from pydantic_core import to_json
@@ -83,11 +82,11 @@ class Commit:
             "cost": session.usage.cost,
             "title": " ".join(said.split())[:TITLE_LENGTH],
         }
-        keys = [f'"key":{ENCODE(key)},' if key else "", *repeat("", len(events))]
+        keyed = f'"key":{ENCODE(key)},' if key else ""
         written = (
-            f'{{"id":"{after.id}","seq":{place},"version":{version(event.kind)},{keyed}'
-            f'"data":{event.model_dump_json()}}}'
-            for place, event, keyed in zip(count(seq + 1), events, keys, strict=False)
+            f'{{"id":"{after.id}","seq":{place},"version":{version(event.kind)},'
+            f'{keyed * isinstance(event, UserSpoke)}"data":{event.model_dump_json()}}}'
+            for place, event in enumerate(events, seq + 1)
         )
         return cls(row | fence, ",".join(written))
 

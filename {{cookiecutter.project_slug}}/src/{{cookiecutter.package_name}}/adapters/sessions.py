@@ -74,7 +74,7 @@ class PostgresSessions:
         self._claims = Together(self._claim)
         self._owners: dict[str, str] = {}
 
-    async def start(
+    async def start(  # noqa: PLR0913
         self,
         thread: Thread,
         events: Sequence[AnyEvent],
@@ -82,9 +82,10 @@ class PostgresSessions:
         metadata: dict[str, Any],
         whose: Whose,
         parent: str | None = None,
-    ) -> None:
-        session, new = thread.session, Commit.of(thread, events)
-        await self._database.rows(
+        key: str | None = None,
+    ) -> bool:
+        session, new = thread.session, Commit.of(thread, events, key=key)
+        started = await self._database.rows(
             f"""WITH s AS (
                 INSERT INTO sessions (id, owner, key_id, agent, prompt, title, metadata, parent,
                     lane, schema, status, seq, base, wake_at, tokens, cost)
@@ -93,10 +94,10 @@ class PostgresSessions:
                     %(wake_at)s, %(tokens)s, %(cost)s)
                 ON CONFLICT DO NOTHING RETURNING id
             )
-            INSERT INTO events (session_id, seq, version, data)
-            SELECT s.id, seq, version, data
+            INSERT INTO events (session_id, seq, version, key, data)
+            SELECT s.id, seq, version, key, data
             FROM s, jsonb_to_recordset(%(events)s::text::jsonb)
-                AS e(seq int, version int, data jsonb)""",
+                AS e(seq int, version int, key text, data jsonb) RETURNING seq""",
             owner=whose.owner,
             key_id=whose.key_id,
             agent=session.agent,
@@ -107,6 +108,7 @@ class PostgresSessions:
             events=f"[{new.events}]",
             **new.row,
         )
+        return bool(started)
 
     async def load(self, session_id: str) -> Thread | None:
         return await self._thread(f"{_THREAD} sessions s WHERE id = %(id)s", id=session_id)

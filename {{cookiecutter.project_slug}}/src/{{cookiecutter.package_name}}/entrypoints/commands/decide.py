@@ -69,10 +69,14 @@ async def _decide(
     service = app.service
     name = agent or _who_decides(service)
     session_id = str(uuid5(NAMESPACE_URL, f"{name}:{version}:{key}")) if key else ""
-    session_id = await service.start(
-        agent=name, session_id=session_id, metadata={"decides": version, "key": key}
+    session_id = await service.begin(
+        QUESTION.format(version),
+        by=ASKER,
+        key=ALLOW,
+        agent=name,
+        metadata={"decides": version, "key": key},
+        session_id=session_id,
     )
-    await service.say(session_id, QUESTION.format(version), by=ASKER, key=ALLOW)
     typer.echo(f"asked in session {session_id}", err=True)
     thread = await settled(service, session_id, until=monotonic() + seconds)
     events = [stored.event async for stored in events_of(service, session_id)]

@@ -24,8 +24,9 @@ async def start(visit: Visit) -> Response:
     agent = bodies.Start(agent=visit.form.get("agent") or None).agent
     key, caller = _once(visit), visit.caller
     session_id = str(uuid5(ONCE, f"{caller.key_id}:{key}"))
-    await visit.service.start(agent=agent, whose=caller.whose, session_id=session_id)
-    await visit.service.say(session_id, text, by=caller.name, key=key, payer=caller.key_id)
+    await visit.service.begin(
+        text, by=caller.name, key=key, agent=agent, whose=caller.whose, session_id=session_id
+    )
     return go(f"/sessions/{session_id}")
 
 
