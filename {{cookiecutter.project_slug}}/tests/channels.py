@@ -27,8 +27,9 @@ class FakeChannels:
         self.decided.append({"code": code, **given})
         return "a-session"
 
-    async def holder(self, code: str) -> Recipient:
-        if (address := self.holders.get(code)) is None:
+    async def holder(self, code: str, *, to: str = "") -> Recipient:
+        address = self.holders.get(code)
+        if address is None or to not in {"", address.details.get("to"), address.thread}:
             raise NotFound("this code is not good")
         return Recipient(session_id="a-session", place="p", address=address, is_origin=True)
 

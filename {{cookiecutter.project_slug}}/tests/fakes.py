@@ -252,6 +252,11 @@ class FakeFigures:
     async def waiting(self, owner: str) -> int:
         return 0
 
+    async def asked(
+        self, owner: str, *, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Summary]:
+        return []
+
     async def said(
         self, session_id: str, *, kinds: Collection[str], before: int, limit: int
     ) -> list[Stored]:
@@ -295,12 +300,22 @@ class FakeRecipients:
         thread = (address.channel, address.thread)
         found = [r for r in self.rows.values() if (r.address.channel, r.address.thread) == thread]
         knowing = [r for r in found if await self.sessions.find(r.session_id, key)]
-        return next((r.session_id for r in (*knowing, *reversed(found)) if r.is_origin), None)
+        said = (r for r in (*knowing, *reversed(found)) if r.is_origin or r.place != thread[1])
+        return next((r.session_id for r in said), None)
 
     async def follow(self, session_id: str, address: Address) -> None:
+        await self.join(session_id, address, is_guest=False)
+
+    async def join(self, session_id: str, address: Address, *, is_guest: bool) -> None:
         place = (session_id, address.channel, address.thread)
+        if known := self.rows.get(place):
+            address = replace(address, details={**known.address.details, **address.details})
         self.rows[place] = Recipient(
-            session_id=session_id, place=address.thread, address=address, is_origin=True
+            session_id=session_id,
+            place=address.thread,
+            address=address,
+            is_origin=True,
+            is_guest=is_guest,
         )
 
     async def of(self, session_id: str) -> list[Recipient]:
@@ -337,8 +352,9 @@ class FakeRecipients:
     async def wanted(self, recipient: Recipient) -> list[int]:
         return self.again
 
-    async def note(self, recipient: Recipient, *, told: int, address: Address) -> bool:
-        self._change(recipient, told=told, address=address, tries=1)
+    async def note(self, recipient: Recipient, *, told: int, moved: Address | None) -> bool:
+        known = self.rows[recipient.session_id, recipient.address.channel, recipient.place]
+        self._change(recipient, told=told, address=moved or known.address, tries=1)
         return True
 
     async def release(

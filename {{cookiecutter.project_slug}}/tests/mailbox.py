@@ -31,6 +31,8 @@ class Mailbox:
     answers: dict[str, list[str]] = field(default_factory=dict)
     """By command: RCPT, DATA, DONE (which takes the message first)."""
     encrypted: list[bool] = field(default_factory=list)
+    envelopes: list[list[str]] = field(default_factory=list)
+    """Whom each message was for, whatever it says itself."""
     port: int = 0
 
     def to(self, address: str) -> list[EmailMessage]:
@@ -53,6 +55,7 @@ class Mailbox:
         assert isinstance(message, EmailMessage)
         self.came.append(message)
         self.encrypted.append(session.ssl is not None)
+        self.envelopes.append(envelope.rcpt_tos)
         return self._next("DONE") or "250 taken"
 
     def _next(self, command: str) -> str:

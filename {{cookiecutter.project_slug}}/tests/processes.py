@@ -42,7 +42,7 @@ THEIRS = ["alembic.command", "celery.app.control", "celery.worker.strategy", "ko
 SPAWNED = get_context("spawn")
 FORKED = get_context("forkserver") if sys.platform == "linux" else SPAWNED
 FORKED.set_forkserver_preload([__name__, *THEIRS, *(f"{PACKAGE}.{name}" for name in OURS)])
-PATIENCE = 30.0  # a machine under load is slow, not broken
+PATIENCE = 60.0  # a machine under load is slow, not broken
 T = TypeVar("T")
 
 

@@ -18,6 +18,8 @@ TOKEN, SIGNING = "xoxb-tests", "the signing secret of the tests"
 BOT, ANN, TEAM, CHANNEL = "U0BOT", "U0ANN", "T0TEAM", "C0OPS"
 Json = dict[str, Any]
 JSON_FIELDS = {"blocks", "metadata", "view"}
+MOST_TEXT, MOST_SECTION = 40_000, 3_000
+"""Characters that Slack takes in a message, and in each of its sections."""
 
 
 def signed(body: bytes, *, ago: float = 0, secret: str = SIGNING) -> dict[str, str]:
@@ -148,6 +150,8 @@ class Workspace:
                 told: Json = {"ok": False, "error": "invalid_auth"}
             elif method not in known:
                 told = {"ok": False, "error": "unknown_method"}
+            elif fault := _too_long(given):
+                told = {"ok": False, "error": fault}
             else:
                 told = {"ok": True} | known[method](given)
             if status:
@@ -181,6 +185,16 @@ class Workspace:
         if given.get("include_all_metadata") != "true":
             shown = [{k: v for k, v in one.items() if k != "metadata"} for one in shown]
         return {"messages": shown, "response_metadata": {"next_cursor": more}}
+
+
+def _too_long(given: Json) -> str:
+    """As Slack names it; empty where everything fits."""
+    if len(given.get("text", "")) > MOST_TEXT:
+        return "msg_too_long"
+    shown = [block.get("text", {}) for block in given.get("blocks", ())]
+    shown += [e for b in given.get("blocks", ()) if b["type"] == "context" for e in b["elements"]]
+    is_over = any(len(text.get("text", "")) > MOST_SECTION for text in shown)
+    return "invalid_blocks" if is_over else ""
 
 
 def _handler(workspace: Workspace) -> type[BaseHTTPRequestHandler]:

@@ -43,6 +43,11 @@ class Address:
     details: Mapping[str, Any] = field(default_factory=dict)
     """What the channel wants to know when it answers; JSON."""
 
+    @property
+    def joining(self) -> "Address":
+        """Of one who joins: what is sent `to` somebody stays with whoever began."""
+        return replace(self, details={k: v for k, v in self.details.items() if k != "to"})
+
     @classmethod
     def of(cls, name: str) -> "Address":
         """As the settings name it: slack:C0123, mail:ops@example.com."""
@@ -102,6 +107,8 @@ class Recipient:
     """Where it was addressed to first; unlike its thread that never changes."""
     address: Address
     is_origin: bool
+    is_guest: bool = False
+    """It has joined what another began: it is told, and decides nothing."""
     told: int = 0
     tries: int = 0
     """Of the next notice, those before this one."""
@@ -117,10 +124,13 @@ class Recipients(Protocol):
     """Who is told what, in the same store as the sessions."""
 
     async def session_of(self, address: Address, *, key: str) -> str | None:
-        """That of this thread: the one that knows the key, or else the newest."""
+        """That of this thread: the one that knows the key, or came from it, or else the newest."""
 
     async def follow(self, session_id: str, address: Address) -> None:
-        """From now on it is told of the session; its details are the newest."""
+        """It is told of the session from its beginning; its details are the newest."""
+
+    async def join(self, session_id: str, address: Address, *, is_guest: bool) -> None:
+        """The same, but it is told only what comes from now on."""
 
     async def of(self, session_id: str) -> list[Recipient]: ...
     async def request(self, session_id: str, request_id: str) -> ToolRequested | None: ...
@@ -142,8 +152,10 @@ class Recipients(Protocol):
     async def wanted(self, recipient: Recipient) -> list[int]:
         """The events of dead letters that somebody wants to be sent again."""
 
-    async def note(self, recipient: Recipient, *, told: int, address: Address) -> bool:
-        """Told up to there; False where another has taken the recipient over."""
+    async def note(self, recipient: Recipient, *, told: int, moved: Address | None) -> bool:
+        """Told up to there, and where the conversation goes on, if that is elsewhere; False where
+        another has taken the recipient over.
+        """
 
     async def bury(self, recipient: Recipient, *, seq: int, kind: Kind, reason: str) -> None: ...
     async def revived(self, recipient: Recipient, *, seq: int) -> None: ...
@@ -190,7 +202,7 @@ class Channels:
         for _ in range(2):
             try:
                 if known:
-                    await self.recipients.follow(session_id, address)
+                    await self.recipients.follow(session_id, address.joining)
                     await self.service.say(session_id, text, by=by, key=key)
                 else:
                     await self.service.begin(text, by=by, key=key, session_id=session_id, **new)
@@ -203,9 +215,9 @@ class Channels:
                 break
         return session_id
 
-    async def follow(self, session_id: str, address: Address) -> None:
-        """What comes of this session is told there as well."""
-        await self.recipients.follow(session_id, address)
+    async def follow(self, session_id: str, address: Address, *, is_guest: bool = False) -> None:
+        """What comes of this session from now on is told there as well."""
+        await self.recipients.join(session_id, address, is_guest=is_guest)
 
     async def begin(self, schedule: Schedule, *, due: datetime) -> str:
         """The session of that time, however often and by whomever it is begun."""
@@ -222,16 +234,25 @@ class Channels:
         decided = thread.session.decided.get(request.call.id, "")
         return replace(asked(request), decided=decided)
 
-    async def decide(
-        self, code: str, *, approved: bool, by: str = "", comment: str = "", answer: str = ""
+    async def decide(  # noqa: PLR0913
+        self,
+        code: str,
+        *,
+        approved: bool,
+        by: str = "",
+        comment: str = "",
+        answer: str | None = None,
+        to: str = "",
     ) -> str:
         """Decides what the code was given for; the session's id. A code that is forged, or for
         other arguments or another recipient: NotFound. One that was used otherwise: Conflict.
 
-        `by` as in slack:U123; empty: whoever the code was given to.
+        `by` as in slack:U123; empty: whoever the code was given to. `to` as for `holder`.
         """
-        request, recipient, thread = await self._read(code)
+        request, recipient, thread = await self._read(code, to=to)
         asks = request.permission == "ask"
+        if asks and answer is not None:
+            raise Conflict("this is no question: approve or refuse it")
         if asks and not by and recipient.is_origin and self.service.four_eyes:
             raise Forbidden("another than who asked has to approve, and a link does not say who")
         await self.service.decide(
@@ -240,13 +261,15 @@ class Channels:
             approved=approved,
             by=by or recipient.name,
             comment=comment,
-            answer=None if asks else answer or None,
+            answer=answer or None,
         )
         return thread.id
 
-    async def holder(self, code: str) -> Recipient:
-        """To whom this code was given; NotFound for one that is none of ours."""
-        return (await self._read(code))[1]
+    async def holder(self, code: str, *, to: str = "") -> Recipient:
+        """To whom this code was given; NotFound for one that is none of ours, or that was sent to
+        another address than `to`. Empty: whoever has it may use it.
+        """
+        return (await self._read(code, to=to))[1]
 
     def code(self, recipient: Recipient, request: ToolRequested) -> str:
         """Empty where this recipient is not who decides."""
@@ -258,15 +281,16 @@ class Channels:
         """Whoever is asked for approval by the settings; the origin where these name nobody."""
         if recipient.name in self.approvals_to:
             return True
-        return recipient.is_origin and not (request.permission == "ask" and self.approvals_to)
+        is_asked = recipient.is_origin and not recipient.is_guest
+        return is_asked and not (request.permission == "ask" and self.approvals_to)
 
-    async def _read(self, code: str) -> tuple[ToolRequested, Recipient, Thread]:
+    async def _read(self, code: str, *, to: str = "") -> tuple[ToolRequested, Recipient, Thread]:
         """What the code is bound to; whatever is wrong with it is answered alike."""
         session_id, request_id = codes.named(code) or ("", "")
         request = await self.recipients.request(session_id, request_id) if session_id else None
         if request:
             for recipient in await self.recipients.of(session_id):
-                if codes.proves(code, _bond(recipient, request), self.keys):
+                if codes.proves(code, _bond(recipient, request, to), self.keys):
                     if not self._may_decide(recipient, request):
                         break
                     return request, recipient, await self.service.thread(session_id)
@@ -278,11 +302,14 @@ def asked(request: ToolRequested) -> Asked:
     return Asked(call.id, call.tool, call.arguments, request.reason, request.permission)
 
 
-def _bond(recipient: Recipient, request: ToolRequested) -> codes.Bond:
+def _bond(recipient: Recipient, request: ToolRequested, to: str = "") -> codes.Bond:
+    """In a thread of several people it is sent to one of them, and given to nobody else."""
+    to = (to or str(recipient.address.details.get("to") or recipient.place)).lower()
+    is_one = to != recipient.place.lower()
     return codes.Bond(
         session_id=recipient.session_id,
         request_id=request.call.id,
         tool=request.call.tool,
         arguments=request.call.arguments,
-        recipient=recipient.name,
+        recipient=f"{recipient.name} {to}" if is_one else recipient.name,
     )

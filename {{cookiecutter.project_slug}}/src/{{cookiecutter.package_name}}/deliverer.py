@@ -132,16 +132,16 @@ class Deliverer:
 
     async def _say(self, run: "_Run", notice: Notice, seq: int) -> None:
         try:
-            address = await self._try(notice, last=run.recipient.tries + 1 >= MOST_TRIES)
+            moved = await self._try(notice, last=run.recipient.tries + 1 >= MOST_TRIES)
         except Undeliverable as error:
             await self._bury(run, notice, seq, str(error))
-            address = notice.address
+            moved = None
         else:
             self.on_outcome(notice.address.channel, "delivered")
         run.told = seq
-        if not await self.channels.recipients.note(run.recipient, told=seq, address=address):
+        if not await self.channels.recipients.note(run.recipient, told=seq, moved=moved):
             run.until = 0
-        run.recipient = replace(run.recipient, address=address, tries=0)
+        run.recipient = replace(run.recipient, address=moved or notice.address, tries=0)
 
     async def _say_again(self, run: "_Run", thread: Thread, seq: int) -> None:
         """Once: whoever wants that looks at what comes of it."""
@@ -155,11 +155,11 @@ class Deliverer:
             self.on_outcome(notice.address.channel, "delivered")
         await self.channels.recipients.revived(run.recipient, seq=seq)
 
-    async def _try(self, notice: Notice, *, last: bool) -> Address:
-        """Where the conversation goes on from there."""
+    async def _try(self, notice: Notice, *, last: bool) -> Address | None:
+        """Where the conversation goes on from there, if that is elsewhere."""
         try:
             async with asyncio.timeout(TRY_SECONDS):
-                return await self.way(notice.address.channel).deliver(notice) or notice.address
+                return await self.way(notice.address.channel).deliver(notice)
         except TimeoutError:
             fault = Unavailable(f"no answer within {TRY_SECONDS:g} s")
         except Unavailable as error:
@@ -193,7 +193,9 @@ class Deliverer:
         told = _decision(event, thread) or (_outcome(event) if recipient.is_origin else None)
         if told is None and recipient.address.channel in REDRAWN:
             told = _decided(event)
-        if told is None:
+        if isinstance(event, e.ToolRequested) and told is None:
+            run.unseen.add(event.call.id)
+        if told is None or getattr(event, "call_id", "") in run.unseen:
             return None
         kind, text, request = told
         code = self.channels.code(recipient, event) if isinstance(event, e.ToolRequested) else ""
@@ -216,6 +218,8 @@ class _Run:
 
     recipient: Recipient
     told: int = field(init=False)
+    unseen: set[str] = field(default_factory=set)
+    """Requests that were over before this recipient was told: what came of them is no news."""
     until: float = field(default_factory=lambda: monotonic() + RUN_SECONDS)
 
     def __post_init__(self) -> None:

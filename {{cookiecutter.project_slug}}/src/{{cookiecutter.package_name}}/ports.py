@@ -210,7 +210,12 @@ class Figures(Protocol):
     """What people look at: of one owner's sessions, or of what the service does for all."""
 
     async def waiting(self, owner: str) -> int:
-        """How many sessions wait for a person; no more are counted than anybody would read."""
+        """How many sessions wait for a person; of very many a hundred are counted."""
+
+    async def asked(
+        self, owner: str, *, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Summary]:
+        """Those sessions: a decision is pending, or a budget is spent. The oldest first."""
 
     async def said(
         self, session_id: str, *, kinds: Collection[str], before: int, limit: int

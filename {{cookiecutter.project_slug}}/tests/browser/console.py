@@ -203,6 +203,63 @@ def test_the_page_goes_on_when_the_server_is_killed_under_it(
     assert page.evaluate("() => window.isTheSame"), "without being loaded anew"
 
 
+def test_who_is_signed_in_no_more_is_led_to_the_form_and_back(
+    visit: Callable[..., Any], up: Process
+) -> None:
+    path = asked(up, "what runs where?")
+    page = visit(path)
+    page.context.clear_cookies()
+    page.evaluate("() => { source.close(); listen(); }")  # as after a lost connection
+    page.wait_for_url(lambda url: "/sign-in?to=" in url)
+    page.fill("#key", KEY)
+    page.press("#key", "Enter")
+    page.wait_for_url(f"**{path}")
+
+
+def test_a_message_whose_answer_was_lost_is_changed_and_sent_as_another(
+    visit: Callable[..., Any], up: Process
+) -> None:
+    path = asked(up, "what runs where?")
+    page = visit(path)
+
+    def lose(route: Any) -> None:
+        """It arrives; that it did nobody hears."""
+        route.fetch()
+        route.abort()
+
+    page.route("**/messages", lose, times=1)
+    page.fill("#text", "what runs in staging?")
+    page.click(".compose .primary")
+    page.wait_for_selector("text=What you wrote is still here")
+    page.fill("#text", "what runs in production?")
+    page.click(".compose .primary")
+    page.wait_for_selector("text=was sent with another message")
+    page.click(".compose .primary")
+    page.wait_for_selector("#talk >> text=what runs in production?")
+    said = str(up.get(f"/chat{path}/history").json())
+    assert [said.count(f"what runs in {where}?") for where in ("staging", "production")] == [1, 1]
+
+
+def test_the_inbox_is_worked_through_page_by_page(visit: Callable[..., Any], up: Process) -> None:
+    first = asked(up, "deploy 1.4.2 to production")
+    forks = [str(up.post(f"/chat{first}/fork").headers["location"]) for _ in range(21)]
+    page = visit("/inbox")
+    assert page.locator(".inbox article").count() == 20
+    page.click("text=More that wait")
+    page.wait_for_url("**/inbox?after=*")
+    last = f"[id='s-{forks[-1].rpartition('/')[2]}']"
+    before = page.locator(".inbox article").count()
+    page.click(f"{last} button:has-text('Refuse')")
+    page.wait_for_selector(last, state="detached")
+    assert page.locator(".inbox article").count() == before - 1, "it stays on its page"
+    for fork in forks:
+        assert up.post(f"{fork}/cancel").status_code == 200
+    page.wait_for_selector("text=Nothing more waits for you")
+    page.click("text=The oldest")
+    page.wait_for_url(f"{up.url}/inbox")
+    page.wait_for_selector(f".inbox a[href='{first}']")
+
+
 def test_all_is_done_by_keyboard_alone(visit: Callable[..., Any], up: Process) -> None:
     page = visit()
     page.keyboard.press("Tab")

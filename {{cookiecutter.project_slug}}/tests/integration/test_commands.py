@@ -17,6 +17,7 @@ from {{ cookiecutter.package_name }}.agent import events as e
 from {{ cookiecutter.package_name }}.agent.session import Thread
 from {{ cookiecutter.package_name }}.bootstrap import App, running
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
+from {{ cookiecutter.package_name }}.entrypoints.commands import approve
 from {{ cookiecutter.package_name }}.errors import AppError, Conflict, NotFound
 from {{ cookiecutter.package_name }}.service import OPERATOR
 from {{ cookiecutter.package_name }}.settings import Settings
@@ -154,6 +155,16 @@ def test_a_decision_is_taken_once(
     event = json.loads(output("sessions", "export", waiting).splitlines()[-1])["event"]
     assert event == event | happened
     assert "c7" in str(refused("approve", waiting, "c7"))
+
+
+def test_all_that_waits_is_listed_however_much_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approve, "PAGE", 2)
+    waiting = [session(THOUGHT, ASKED) for _ in range(5)]
+    session(SPENT)
+    pending = json.loads(output("approve", "--json"))["pending"]
+    assert [one["session_id"] for one in pending] == waiting[::-1]
+    assert {one["request"]["call"]["id"] for one in pending} == {"c1"}
+    assert len(output("approve").splitlines()) == 5
 
 
 def test_a_fork_shares_the_events_so_far_and_is_of_its_own() -> None:

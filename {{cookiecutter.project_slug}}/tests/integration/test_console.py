@@ -51,6 +51,15 @@ def asks(permission: Any = "ask", call: e.Call = CALL) -> e.ToolRequested:
     return e.ToolRequested(at=NOW, call=call, permission=permission, expires_at=until)
 
 
+def spent() -> e.SessionPaused:
+    return e.SessionPaused(at=NOW, reason="the budget is spent: 20 of 20 steps", spent=True)
+
+
+def asked_about(inbox: str) -> list[str]:
+    """The sessions on this page of the inbox, from its top."""
+    return re.findall(r'<h2 id="h-[^"]+"><a href="([^"]+)"', inbox)
+
+
 class Browser:
     """What a person does with pages: goes to them, and sends the forms that are on them."""
 
@@ -110,6 +119,18 @@ def out(web: TestClient, database: Database) -> Browser:
     """A browser that nobody has signed in with."""
     web.cookies.clear()
     return Browser(web, owner=uuid4().hex)
+
+
+@pytest.fixture
+def tokyo(web: TestClient, database: Database) -> Iterator[None]:
+    """The database is in another zone, as it is wherever initdb finds one."""
+    name, pool = database.info.dbname, web.app_state["service"].sessions._database._pool  # noqa: SLF001
+    assert web.portal
+    for there in ("SET timezone = 'Asia/Tokyo'", "RESET timezone"):
+        database.execute(f'ALTER DATABASE "{name}" {there}'.encode())
+        web.portal.call(pool.drain)
+        if there.startswith("SET"):
+            yield
 
 
 @pytest.fixture
@@ -329,6 +350,17 @@ def test_a_blank_or_overlong_message_is_refused_with_words(browser: Browser) -> 
         assert 'role="alert"' in refused.text
 
 
+def test_what_no_database_holds_is_no_filter_and_no_word_of_a_form(
+    browser: Browser, database: Database
+) -> None:
+    assert "No session here" in browser.get("/?agent=%00&status=idle").text
+    for once in ("\0", "a\0b", "é", "a" * 101):
+        refused = browser.send("/", "/", text="hello", once=once)
+        assert refused.status_code == 400, once
+        assert "load the page again" in refused.text
+    assert "Nothing has been started" in browser.get("/").text
+
+
 def test_the_list_is_page_by_page_and_by_status(
     browser: Browser, begin: Callable[..., str], database: Database
 ) -> None:
@@ -423,6 +455,44 @@ def test_approvals_wait_in_the_inbox_and_are_decided_there(
     assert "Nothing waits" in browser.get("/inbox").text
 
 
+def test_the_inbox_shows_all_that_waits_page_by_page_the_oldest_first(
+    browser: Browser, begin: Callable[..., str], database: Database
+) -> None:
+    paths = [begin(thought(CALL), asks()) for _ in range(22)]
+    _by_hand(database, 25, owner=browser.owner)
+    paths += [begin(spent()) for _ in range(3)]
+    first = browser.get("/inbox").text
+    assert 'class="badge">25<' in first
+    (more,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    rest = browser.get(unescape(more)).text
+    assert [asked_about(page) for page in (first, rest)] == [paths[:20], paths[20:]]
+    assert 'rel="next"' not in rest
+    assert 'href="/inbox">The oldest' in rest
+    back = browser.send(unescape(more), f"{paths[21]}/approvals/c1", decision="approve")
+    assert back.headers["location"] == unescape(more), "to the page that it was decided on"
+    for path in (paths[20], *paths[22:]):
+        browser.send(path, f"{path}/cancel")
+    assert "Nothing more waits" in browser.get(unescape(more)).text
+    assert browser.get("/inbox?after=nonsense").status_code == 409
+
+
+def test_a_spent_budget_that_was_raised_and_a_pause_by_hand_wait_for_nobody(
+    browser: Browser, begin: Callable[..., str]
+) -> None:
+    begin(spent(), e.SessionResumed(at=NOW, by="ann"), e.SessionPaused(at=NOW, reason="", by="ann"))
+    begin(e.SessionPaused(at=NOW, reason="lunch", by="ann"))
+    inbox = browser.get("/inbox").text
+    assert "Nothing waits" in inbox
+    assert "badge" not in inbox
+
+
+def test_of_very_many_that_wait_the_badge_says_that_there_are_more(
+    browser: Browser, database: Database
+) -> None:
+    _plant(database, 101, owner=browser.owner, status="waiting")
+    assert 'class="badge">99+<' in browser.get("/").text
+
+
 def test_nothing_but_the_button_approves(
     browser: Browser, begin: Callable[..., str], database: Database
 ) -> None:
@@ -447,6 +517,17 @@ def test_a_question_is_answered(
     browser.send(path, f"{path}/approvals/c1", decision="approve", answer="north\r\nor south")
     assert kinds(database, path)[-1] == "person_answered"
     assert "north\nor south" in browser.get(path).text
+
+
+def test_ages_and_times_are_true_in_whatever_zone_the_database_is(
+    tokyo: None, browser: Browser, begin: Callable[..., str]
+) -> None:
+    begin()
+    shown = re.findall(r'<time datetime="([^"]+)"[^>]*>([^<]+) UTC<', browser.get("/").text)
+    assert len(shown) == 2
+    for at, told in shown:
+        assert abs(datetime.fromisoformat(at) - datetime.now(UTC)) < timedelta(minutes=1)
+        assert at.startswith(told.replace(" ", "T"))
 
 
 def test_who_may_not_approve_sees_the_arguments_and_no_button_that_works(
@@ -481,8 +562,7 @@ def test_a_session_is_paused_resumed_and_cancelled(
 def test_a_spent_budget_is_in_the_inbox_and_is_raised_there(
     browser: Browser, begin: Callable[..., str], database: Database
 ) -> None:
-    spent = e.SessionPaused(at=NOW, reason="the budget is spent: 20 of 20 steps", spent=True)
-    path = begin(*[thought()] * 20, spent)
+    path = begin(*[thought()] * 20, spent())
     inbox = browser.get("/inbox").text
     assert "20 of 20 steps" in inbox
     assert 'name="steps" min="0" step="any" placeholder="0" value="20"' in inbox
@@ -566,11 +646,22 @@ def test_errors_are_pages_too(browser: Browser) -> None:
     assert browser.http.post("/", content=b"\xff\xfe").status_code == 400
 
 
-def _plant(database: Database, count: int, *, owner: str) -> None:
+def _plant(database: Database, count: int, *, owner: str, status: str = "idle") -> None:
     """So many sessions of whom nothing but the row is asked."""
     database.execute(
         """INSERT INTO sessions (id, owner, agent, prompt, title, schema, status, seq)
-        SELECT gen_random_uuid(), %s, 'echo', 'v1', 'session ' || n, 1, 'idle', 0
+        SELECT gen_random_uuid(), %s, 'echo', 'v1', 'session ' || n, 1, %s, 0
         FROM generate_series(1, %s) AS n""",
-        [owner, count],
+        [owner, status, count],
+    )
+
+
+def _by_hand(database: Database, count: int, *, owner: str) -> None:
+    """So many sessions that somebody has paused."""
+    _plant(database, count, owner=owner, status="paused")
+    paused = e.SessionPaused(at=NOW, reason="lunch", by="ann")
+    database.execute(
+        """INSERT INTO events (session_id, seq, version, data)
+        SELECT id, 1, 1, %s::jsonb FROM sessions WHERE owner = %s AND status = 'paused'""",
+        [paused.model_dump_json(), owner],
     )

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from {{ cookiecutter.package_name }}.adapters.letters import MOST_HEAD
+from {{ cookiecutter.package_name }}.adapters.mime import MOST_HEAD
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.signatures import MAIL, keys_for
 
@@ -235,6 +235,57 @@ def test_a_reply_with_its_code_decides_and_the_same_code_of_another_does_not(hou
     assert "so it is: dared 1" in house.letters(BOB, 2)[1].get_content()
     assert house.from_mail(stolen) in {"said", "ignored"}
     assert len(house.box.to(BOB)) == 2
+
+
+def line_of(asked: EmailMessage) -> str:
+    (line,) = [x for x in asked.get_content().splitlines() if x.strip().startswith("approve ")]
+    return str(line).strip()
+
+
+def test_an_answer_to_a_request_for_approval_approves_nothing(house: House) -> None:
+    before = len(house.box.to(ANN))
+    house.from_mail(written("risk", Message_ID="<n1@example.com>"))
+    asked = house.letters(ANN, before + 1)[-1]
+    no = line_of(asked).replace("approve", "answer") + " no, never do that"
+    assert house.from_mail(reply(asked, no, named="<n2@example.com>")) == "ignored"
+    told = house.letters(ANN, before + 2)[-1]
+    assert "approve or refuse it" in told.get_content()
+    assert told["In-Reply-To"] == "<n2@example.com>"
+    house.from_mail(reply(asked, line_of(asked), named="<n3@example.com>"))
+    assert "so it is: dared 1" in house.letters(ANN, before + 3)[-1].get_content()
+
+
+def test_who_joins_a_thread_takes_over_neither_its_codes_nor_its_answers(house: House) -> None:
+    before = len(house.box.to(ANN))
+    house.from_mail(written("risk", Message_ID="<j1@example.com>"))
+    asked = house.letters(ANN, before + 1)[-1]
+    joins = written(
+        "me too", From=BOB, Message_ID="<j2@example.org>", References="<j1@example.com>"
+    )
+    assert house.from_mail(joins) == "said"
+    stolen = reply(asked, line_of(asked), by=BOB, named="<j3@example.org>")
+    assert house.from_mail(stolen) == "said"
+    assert house.from_mail(reply(asked, line_of(asked), named="<j4@example.com>")) == "decided"
+    assert house.letters(ANN, before + 2)[-1]["Cc"] == BOB, "who wrote last hears it too"
+
+
+def test_a_letter_that_is_not_taken_is_answered(house: House) -> None:
+    before, bobs = house.sessions(), len(house.box.to(BOB))
+    house.from_mail(written("one", From=BOB, Message_ID="<q1@example.org>"))
+    first = house.letters(BOB, bobs + 1)[-1]
+    assert house.sessions() == before + 1
+    web = house.processes[0]
+    session = web.get("/chat/sessions?limit=1").json()["sessions"][0]["id"]
+    web.post(f"/chat/sessions/{session}/pause", {})
+    eventually(lambda: len(house.box.to(BOB)) > bobs + 1, "it is told that it is paused")
+    assert house.from_mail(reply(first, "more", by=BOB, named="<q2@example.org>")) == "ignored"
+
+    def told() -> list[EmailMessage]:
+        return [x for x in house.box.to(BOB) if "has changed nothing" in x.get_content()]
+
+    (only,) = eventually(told, "Bob is told that it was not taken")
+    assert (only["In-Reply-To"], only["Cc"]) == ("<q2@example.org>", None)
+    assert "paused" in only.get_content()
 
 
 NEEDS = {

@@ -164,8 +164,8 @@ INDEXES = [
 
 
 @pytest.mark.parametrize(("sql", "index"), INDEXES)
-def test_every_query_has_its_index(database_url: str, sql: str, index: str) -> None:
-    with psycopg.connect(database_url, cursor_factory=psycopg.ClientCursor) as connection:
+def test_every_query_has_its_index(untouched_database: str, sql: str, index: str) -> None:
+    with psycopg.connect(untouched_database, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
         plan = connection.execute(f"EXPLAIN {sql}".encode(), VALUES).fetchall()
         assert index in str(plan)

@@ -171,6 +171,26 @@ def test_a_message_sent_again_with_its_key_is_said_once(door: Door) -> None:
     door.ask(act)
 
 
+@pytest.mark.parametrize("key", ["\0", "a\0b", "\ud800", "\n", "é"])
+def test_a_key_that_is_no_plain_text_is_named_and_nothing_is_said(door: Door, key: str) -> None:
+    """Sent as no client library would."""
+
+    def call(tool: str, **arguments: Any) -> Any:
+        params = {"name": tool, "arguments": arguments}
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        answer = httpx2.post(
+            f"{door.web.url}/mcp", content=json.dumps(asked), headers=AUTH, verify=False
+        )
+        assert answer.status_code == 200
+        return answer.json()["result"]
+
+    session = call("start")["structuredContent"]["session_id"]
+    refused = call("say", session_id=session, text="hello", key=key)
+    assert refused["isError"]
+    assert refused["content"][0]["text"].startswith("key: ")
+    assert len(call("read", session_id=session)["structuredContent"]["events"]) == 1
+
+
 @pytest.mark.parametrize("key", [{}, {"Authorization": "Bearer tfa_nobody"}])
 def test_nobody_gets_in_by_a_key_that_is_none(door: Door, key: dict[str, str]) -> None:
     async def act(client: Client) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from {{ cookiecutter.package_name }}.adapters.figures import ASKED, FIRST, WAITING
 from {{ cookiecutter.package_name }}.bootstrap import running
 from {{ cookiecutter.package_name }}.settings import Settings
 
@@ -17,6 +18,8 @@ GOOD: dict[str, dict[str, object]] = {
     "SELECT * FROM events e JOIN sessions s ON s.id = e.session_id WHERE s.id = %(id)s": {"id": ID},
     "DELETE FROM effects WHERE session_id = %(id)s": {"id": ID},
     "SELECT * FROM jobs": {},
+    WAITING: {"owner": "x"},
+    ASKED: {"owner": "x", "at": FIRST[0], "id": FIRST[1], "limit": 9},
 }
 BAD = {
     "SELECT * FROM sessions WHERE title = %(title)s": "reads all of sessions",

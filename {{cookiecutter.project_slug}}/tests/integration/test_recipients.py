@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from {{ cookiecutter.package_name }}.bootstrap import App, engine, running
-from {{ cookiecutter.package_name }}.channels import Address, Notice, Undeliverable
+from {{ cookiecutter.package_name }}.channels import Address, Notice, Recipient, Undeliverable
 from {{ cookiecutter.package_name }}.deliverer import DELIVER, MOST_TRIES, Deliverer
 from {{ cookiecutter.package_name }}.engine import Engine
 from {{ cookiecutter.package_name }}.errors import Conflict, NotFound, Unavailable
@@ -22,6 +23,11 @@ from .conftest import Database
 
 THREAD = Address("chat", "room/1", {"user": "Ada"})
 OPS = "chat:ops"
+WHO = ("session_id", "channel", "place")
+LEFT = "UPDATE recipients SET not_before = now() + interval '1 h'"
+"""As the release before this one leaves a wait, when it has told what was waited for."""
+OVERDUE = """UPDATE events SET data = jsonb_set(data, '{expires_at}', '"2020-01-01T00:00:00Z"')
+    WHERE data->>'kind' = 'tool_requested'"""
 
 
 class Chat:
@@ -45,6 +51,16 @@ class Chat:
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+class Died:
+    """In place of what a process would have done next."""
+
+    session = ""
+
+    async def __call__(self, session: str, _: Address) -> None:
+        self.session = session
+        raise Unavailable("the process was killed")
 
 
 class Place:
@@ -106,7 +122,7 @@ def play(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
 
 
 def due_now(database: Database) -> None:
-    database.execute("UPDATE recipients SET due_at = now() - interval '1 min'")
+    database.execute("UPDATE recipients SET due_at = now() - interval '1 min', not_before = NULL")
 
 
 Play = Callable[..., None]
@@ -181,6 +197,114 @@ def test_where_a_notice_began_a_thread_what_is_said_there_goes_on_with_the_sessi
         await place.engine.advance(session)
         (notice,) = await place.tell()
         assert (notice.text, notice.address.thread) == ("I hear: thanks", "ops/17")
+
+    play(scene)
+
+
+def test_what_an_approver_says_under_a_request_is_said_to_its_session(play: Play) -> None:
+    async def scene(place: Place) -> None:
+        session = await place.app.service.start()
+        await place.app.service.say(session, "risk", by="key:api")
+        await place.engine.advance(session)
+        place.chat.moved = Address("chat", "ops/17")
+        await place.tell()
+        there = Address("chat", "ops/17")
+        said = place.channels.receive(there, text="why?", key="m1", by="chat:bob")
+        assert await said == session
+        elsewhere = Address("chat", "ops")
+        said = place.channels.receive(elsewhere, text="hello", key="m2", by="chat:bob")
+        assert await said != session, "the room itself is no thread of it"
+
+    play(scene, OPS)
+
+
+def test_a_thread_that_a_session_came_from_is_its_own_and_not_a_request_s(play: Play) -> None:
+    async def scene(place: Place) -> None:
+        own = await place.say()
+        other = await place.app.service.start()
+        await place.app.service.say(other, "risk", by="key:api")
+        await place.engine.advance(other)
+        place.chat.moved = THREAD
+        await place.tell()
+        assert await place.say("more", key="m2") == own
+
+    play(scene, OPS)
+
+
+def test_who_joins_a_session_is_told_what_comes_from_then_on(play: Play) -> None:
+    async def scene(place: Place) -> None:
+        session = await place.app.service.start()
+        await place.app.service.say(session, "old", by="key:api")
+        await place.engine.advance(session)
+        for _ in range(2):
+            await place.channels.follow(session, THREAD)
+        assert await place.tell() == []
+        await place.app.service.say(session, "new", by="key:api")
+        await place.engine.advance(session)
+        assert [n.text for n in await place.tell()] == ["I hear: new"]
+
+    play(scene)
+
+
+def test_an_answer_that_is_there_before_its_origin_is_known_is_told(play: Play) -> None:
+    """As where the process that took a message dies, and the message is brought again."""
+
+    async def scene(place: Place) -> None:
+        recipients = place.channels.recipients
+        with pytest.MonkeyPatch.context() as dying:
+            dying.setattr(recipients, "follow", died := Died())
+            with pytest.raises(Unavailable):
+                await place.say()
+        assert died.session
+        await place.engine.advance(died.session)
+        assert await place.say() == died.session
+        assert [n.text for n in await place.tell()] == ["I hear: hello"]
+
+    play(scene)
+
+
+def test_a_guest_is_told_and_decides_nothing(play: Play) -> None:
+    async def scene(place: Place) -> None:
+        session = await place.say("risk")
+        guest = Address("chat", "elsewhere/1")
+        await place.channels.follow(session, guest, is_guest=True)
+        (own,) = await place.tell()
+        assert (own.address.thread, bool(own.code)) == (THREAD.thread, True)
+        await place.channels.decide(own.code, approved=True)
+        await place.engine.advance(session)
+        await place.say("risk", key="m2")
+        told = [(n.address.thread, n.kind, bool(n.code)) for n in await place.tell()]
+        assert [one for one in told if one[0] == guest.thread] == [
+            (guest.thread, "answer", False),
+            (guest.thread, "approval", False),
+        ]
+        (asked,) = [one for one in told if one[0] == THREAD.thread and one[1] == "approval"]
+        assert asked[2]
+        await place.channels.follow(session, THREAD, is_guest=True)
+        assert not any(r.is_guest for r in await origins(place, session) if r.place == "room/1")
+
+    play(scene)
+
+
+async def origins(place: Place, session: str) -> list[Recipient]:
+    return [r for r in await place.channels.recipients.of(session) if r.is_origin]
+
+
+def test_who_is_invited_later_hears_nothing_of_what_nobody_decided_before(
+    play: Play, database: Database
+) -> None:
+    async def scene(place: Place) -> None:
+        session = await place.say("risk")
+        assert [n.kind for n in await place.tell()] == ["approval"]
+        database.execute(OVERDUE)
+        database.execute("UPDATE sessions SET wake_at = now() - interval '1 s'")
+        await place.app.upkeep.sweep()
+        await place.engine.advance(session)
+        assert (await place.tell())[0].text == "Nobody has decided on c1 in time."
+        await place.say("risk", key="m2")
+        object.__setattr__(place.channels, "approvals_to", (OPS,))
+        told = [(n.kind, n.address.thread) for n in await place.tell()]
+        assert sorted(told) == [("approval", "ops"), ("approval", "room/1")]
 
     play(scene)
 
@@ -261,6 +385,44 @@ def test_a_code_is_good_for_its_request_its_arguments_and_its_recipient_alone(
     play(scene, OPS)
 
 
+def test_a_code_belongs_to_whom_it_was_sent_whoever_joins_the_thread(play: Play) -> None:
+    def written_by(name: str) -> Address:
+        return replace(THREAD, details={"to": name, "by": name})
+
+    async def scene(place: Place) -> None:
+        session = await place.channels.receive(
+            written_by("ann@x.test"), text="risk", key="m1", by="chat:ann"
+        )
+        await place.engine.advance(session)
+        (asked,) = await place.tell()
+        joins = written_by("bob@x.test")
+        await place.channels.receive(joins, text="me too", key="m2", by="chat:bob")
+        (recipient,) = await place.channels.recipients.of(session)
+        assert recipient.address.details == {"to": "ann@x.test", "by": "bob@x.test"}
+        with pytest.raises(NotFound):
+            await place.channels.holder(asked.code, to="bob@x.test")
+        assert (await place.channels.asked(asked.code)).tool == "risk", "by the page"
+        await place.channels.recipients.follow(session, joins)  # as if both had begun at once
+        with pytest.raises(NotFound):
+            await place.channels.decide(asked.code, approved=True, to="bob@x.test")
+        assert await place.channels.decide(asked.code, approved=True, to="ANN@x.test") == session
+
+    play(scene)
+
+
+@pytest.mark.parametrize("answer", ["no, never", ""])
+def test_an_answer_is_no_approval(play: Play, answer: str) -> None:
+    async def scene(place: Place) -> None:
+        session = await place.say("risk")
+        (asked,) = await place.tell()
+        with pytest.raises(Conflict, match="no question"):
+            await place.channels.decide(asked.code, approved=True, answer=answer)
+        assert not (await place.channels.asked(asked.code)).decided
+        assert await place.channels.decide(asked.code, approved=True) == session
+
+    play(scene)
+
+
 def test_what_nobody_decides_in_time_is_told_to_all_who_were_asked(
     play: Play, database: Database
 ) -> None:
@@ -300,6 +462,46 @@ def test_a_channel_that_is_away_is_tried_again_later_and_told_that_it_was_tried(
         assert len({n.key for n in (*first, *second, *third)}) == 1
         due_now(database)
         assert await place.tell() == []
+
+    play(scene)
+
+
+def test_a_wait_that_a_channel_asks_for_is_kept_however_often_it_was_queued(
+    play: Play, database: Database
+) -> None:
+    async def scene(place: Place) -> None:
+        await place.say()
+        for _ in range(3):  # while no worker has time
+            await place.deliverer.sweep()
+            database.execute("UPDATE recipients SET due_at = now() - interval '1 s'")
+        tasks, place.queue.sent = place.queue.sent, []
+        place.chat.faults = [Unavailable("asks to wait", retry_after=3600)]
+        for _, task in tasks:
+            await place.deliverer.deliver(*(task[name] for name in WHO))
+        assert len(place.chat.told) == 1
+        due_now(database)
+        assert [n.tried for n in await place.tell()] == [True]
+        database.execute(LEFT)
+        await place.say("more", key="m2")
+        assert [n.tried for n in await place.tell()] == [False]
+
+    play(scene)
+
+
+def test_what_somebody_says_while_they_are_told_is_where_the_next_answer_goes(play: Play) -> None:
+    async def scene(place: Place) -> None:
+        session = await place.say()
+
+        async def meanwhile() -> None:
+            newer = Address("chat", THREAD.thread, {"user": "Bob"})
+            await place.channels.receive(newer, text="and?", key="m2", by="chat:bob")
+
+        place.chat.held = meanwhile
+        await place.tell()
+        place.chat.held = None
+        await place.engine.advance(session)
+        (notice,) = await place.tell()
+        assert (notice.text, notice.address.details) == ("I hear: and?", {"user": "Bob"})
 
     play(scene)
 

@@ -199,8 +199,10 @@ INDEXES += [(BEFORE, "by_environment"), (TAKE_BACK, "pkey"), (NOTE, "Conflict Ar
 
 
 @pytest.mark.parametrize(("sql", "index"), INDEXES)
-def test_every_query_of_the_ledger_has_its_index(database_url: str, sql: str, index: str) -> None:
-    with psycopg.connect(database_url, cursor_factory=psycopg.ClientCursor) as connection:
+def test_every_query_of_the_ledger_has_its_index(
+    untouched_database: str, sql: str, index: str
+) -> None:
+    with psycopg.connect(untouched_database, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
         plan = str(connection.execute(f"EXPLAIN {sql}".encode(), VALUES).fetchall())
         assert f"deployments_{index}" in plan or index in plan

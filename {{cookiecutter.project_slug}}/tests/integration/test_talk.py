@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -141,6 +142,27 @@ def test_the_buttons_of_a_decided_request_give_way_to_the_outcome(workspace: Wor
     assert "1.4.2" in str(asked["blocks"]), "what was decided on stays"
 
 
+@pytest.mark.parametrize("said", ["x", "<"])
+def test_whatever_is_too_long_for_slack_is_cut_so_that_it_arrives(
+    workspace: Workspace, said: str
+) -> None:
+    long = Asked("c1", "deploy", {"note": said * 8_000})
+    link = f"https://agent.example.com/decide/{'a' * 56}"
+    asked = notice(THREAD, kind="approval", text=f"May I? {said * 50_000}", request=long, link=link)
+    tell(workspace, replace(asked, code="a-code"))
+    refused = f"Refused by slack:U0ANN: {said * 9_000}"
+    told = Asked("c1", "", {})
+    tell(workspace, notice(THREAD, key="k-2", kind="decided", text=refused, request=told))
+    (shown,) = workspace.says
+    first, *_, last = shown["blocks"]
+    section, outcome = first["text"]["text"], last["elements"][0]["text"]
+    assert section.endswith(f"… The rest: {link}")
+    assert outcome.startswith("Refused by <@U0ANN>: ")
+    assert outcome.endswith("… (cut off here)")
+    for text in (section, outcome):
+        assert said == "x" or "&lt;… " in text, "no half of a character"
+
+
 def test_what_was_decided_elsewhere_is_shown_where_it_was_asked(workspace: Workspace) -> None:
     ops = Address("slack", CHANNEL)
     (thread,) = tell(workspace, notice(ops, kind="approval", request=ASKED, code="a-code"))
@@ -215,6 +237,26 @@ def test_what_a_mail_server_refuses_for_good_is_told_from_what_it_puts_off(
     box.answers = {command: [answer]}
     with pytest.raises(fault, match=answer):
         send(f"smtp://{PLACE}:{box.port}", notice(HELLO))
+
+
+def test_who_wrote_last_hears_an_answer_too_and_a_code_is_for_one_alone(box: Mailbox) -> None:
+    url = f"smtp://{PLACE}:{box.port}"
+    joined = replace(HELLO, details={**HELLO.details, "by": OPS})
+    send(url, notice(joined))
+    send(url, notice(joined, key="k-2", kind="approval", request=ASKED, code="a2" * 28))
+    assert box.envelopes == [[ANN, OPS], [ANN]]
+    assert [message["Cc"] for message in box.came] == [OPS, None]
+
+
+def test_a_copy_may_be_refused_and_whom_it_is_for_may_not(box: Mailbox) -> None:
+    url = f"smtp://{PLACE}:{box.port}"
+    joined = replace(HELLO, details={**HELLO.details, "by": OPS})
+    box.answers = {"RCPT": ["550 nobody of that name"]}
+    with pytest.raises(Undeliverable, match="nobody of that name"):
+        send(url, notice(joined))
+    box.answers = {"RCPT": ["", "550 nobody of that name"]}
+    send(url, notice(joined, key="k-2"))
+    assert box.envelopes == [[OPS], [ANN]]
 
 
 def test_a_mail_server_that_is_away_may_come_back() -> None:

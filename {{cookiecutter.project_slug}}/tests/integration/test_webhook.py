@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from {{ cookiecutter.package_name }}.adapters.outbound import make_http
+from {{ cookiecutter.package_name }}.adapters.outbound import Resolve, make_http
 from {{ cookiecutter.package_name }}.adapters.webhook import WebhookChannel
 from {{ cookiecutter.package_name }}.bootstrap import running
 from {{ cookiecutter.package_name }}.channels import Address, Notice, Undeliverable
@@ -30,11 +30,13 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def deliver(place: str, *, allow: str = "", sender: str = "ops") -> None:
+def deliver(
+    place: str, *, allow: str = "", sender: str = "ops", resolve: Resolve | None = None
+) -> None:
     """One notice, as a worker sends it."""
 
     async def delivered() -> None:
-        async with make_http(allow) as http:
+        async with make_http(allow, resolve=resolve) as http:
             secrets = {"ops": [SECRET], "ci": ["c" * 64]}
             channel = WebhookChannel(
                 http=http, secrets_of=lambda name: secrets.get(name, []), sender=sender
@@ -78,6 +80,15 @@ def test_where_nobody_listens_it_is_tried_again() -> None:
     place = f"127.0.0.1:{server.server_port}"
     with pytest.raises(Unavailable, match="gave no answer"):
         deliver(f"http://{place}/", allow=place)
+
+
+def test_where_a_name_server_is_away_it_is_tried_again() -> None:
+    async def resolve(_: str, __: int) -> list[str]:
+        return []
+
+    for place, allow in (("ops.example.com", ""), ("ops:8443", "ops:8443")):
+        with pytest.raises(Unavailable, match="could not be resolved"):
+            deliver(f"https://{place}/agent", allow=allow, resolve=resolve)
 
 
 def test_no_notice_goes_inside_or_is_sent_by_nobody(receiver: Receiver) -> None:

@@ -1,7 +1,9 @@
 """The page behind a link: looking decides nothing, and what is decided is what was shown."""
 
 import asyncio
+import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from {{ cookiecutter.package_name }}.channels import Address, Recipient
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
 from {{ cookiecutter.package_name }}.ports import Whose
 from {{ cookiecutter.package_name }}.settings import Settings
+from {{ cookiecutter.package_name }}.signatures import secrets_of, sign
 
 from ..conftest import SECRET
 from ..fakes import FakeParts, FakeSessions
@@ -50,6 +53,7 @@ class Page:
 def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/app")
     monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("WEBHOOKS", "ops")
     sessions = FakeSessions()
     parts = FakeParts.of(sessions=sessions, agents={"a": make_agent()})
     with TestClient(create_app(Settings.load(), parts=parts)) as http:
@@ -90,6 +94,23 @@ def test_a_refusal_and_an_answer_carry_their_words(page: Page) -> None:
     (answered,) = page.decisions
     assert isinstance(answered, e.PersonAnswered)
     assert answered.answer == "the other"
+
+
+def test_an_answer_is_no_approval(page: Page) -> None:
+    path = page.asked(version="1.4.2")
+    given = {"decision": "answer", "words": "no, never"}
+    assert page.http.post(path, data=given).status_code == 409
+    assert page.decisions == []
+
+
+def test_an_answer_of_a_program_is_no_approval_either(page: Page) -> None:
+    code = page.asked(version="1.4.2").removeprefix("/decide/")
+    (secret, *_) = secrets_of("ops", Settings.load())
+    for answer, status in (("no, never", 409), ("", 202)):
+        body = json.dumps({"code": code, "approved": True, "answer": answer}).encode()
+        signed = {"Webhook-Signature": sign(body, [secret], at=time.time())}
+        assert page.http.post("/hooks/ops", content=body, headers=signed).status_code == status
+    assert [decision.kind for decision in page.decisions] == ["tool_approved"]
 
 
 def test_nothing_but_a_choice_decides(page: Page) -> None:

@@ -79,6 +79,14 @@ def test_the_lock_file_of_a_dead_server_is_no_obstacle(database: Embedded) -> No
     assert database.url() == before
 
 
+def test_its_clock_is_utc_wherever_it_was_made(database: Embedded) -> None:
+    """Where initdb finds another zone, it writes that down."""
+    with (database.data / "postgresql.conf").open("a") as file:
+        file.write("timezone = 'Asia/Tokyo'\n")
+    asked = [*database.prepare(), "-C", "TimeZone"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "UTC\n"
+
+
 def test_a_zombie_is_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
         assert embedded._is_alive(process.pid)  # noqa: SLF001

@@ -1,10 +1,11 @@
 """Webhooks: what is signed by a sender of ours comes in, once, and nothing else does."""
 
+import asyncio
 import json
 import random
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -23,12 +24,25 @@ MUTATIONS = 100
 
 
 class Hooks:
-    def __init__(self, http: TestClient, settings: Settings, sessions: FakeSessions) -> None:
-        self.http, self.settings, self.sessions = http, settings, sessions
+    def __init__(self, http: TestClient, settings: Settings, parts: FakeParts) -> None:
+        self.http, self.settings, self.channels = http, settings, parts.channels
+        self.sessions = cast("FakeSessions", parts.channels.service.sessions)
 
-    def sign(self, body: bytes, *, ago: float = 0, key: int = 0) -> str:
-        secret = list(secrets_of("ops", self.settings))[key]
+    def sign(self, body: bytes, *, ago: float = 0, key: int = 0, sender: str = "ops") -> str:
+        secret = list(secrets_of(sender, self.settings))[key]
         return sign(body, [secret], at=time.time() - ago)
+
+    def say(self, sender: str = "ops", **given: Any) -> str:
+        """The session in which it is said."""
+        sent = body(**given)
+        told = self.send(sent, self.sign(sent, sender=sender), sender)
+        assert told.status_code == 202, told.text
+        return str(told.json()["session_id"])
+
+    def guests(self, session: str) -> dict[str, bool]:
+        """Whether each who is told of it is one."""
+        found = asyncio.run(self.channels.recipients.of(session))
+        return {recipient.place: recipient.is_guest for recipient in found}
 
     def send(self, body: bytes, signature: str | None, sender: str = "ops") -> httpx2.Response:
         headers = {} if signature is None else {"Webhook-Signature": signature}
@@ -41,10 +55,10 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
     environment |= {"WEBHOOKS": "ops, ci", "SECRET_KEY_FALLBACKS": FORMER}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    sessions, settings = FakeSessions(), Settings.load()
-    parts = FakeParts.of(sessions=sessions, agents={"a": make_agent()})
+    settings = Settings.load()
+    parts = FakeParts.of(sessions=FakeSessions(), agents={"a": make_agent()})
     with TestClient(create_app(settings, parts=parts)) as http:
-        yield Hooks(http, settings, sessions)
+        yield Hooks(http, settings, parts)
 
 
 def body(**given: Any) -> bytes:
@@ -115,6 +129,34 @@ def test_nothing_of_a_delivery_is_looked_at_before_its_signature(hooks: Hooks) -
     blank = body(text=" ", unknown=1)
     faults = hooks.send(blank, hooks.sign(blank)).json()["faults"]
     assert [fault["where"] for fault in faults] == ["body.text", "body.unknown"]
+
+
+PLACE = "https://a.example/1"
+ANOTHER = "https://a.example/2"
+
+
+def test_who_joins_what_another_began_is_its_guest(hooks: Hooks) -> None:
+    session = hooks.say(reply_to=PLACE)
+    for sender in ("ops", "ci"):
+        hooks.say(sender, session_id=session, reply_to=ANOTHER)
+    told = {f"ops@{PLACE}": False, f"ops@{ANOTHER}": False, f"ci@{ANOTHER}": True}
+    assert hooks.guests(session) == told
+
+
+def test_of_a_session_in_which_nobody_spoke_the_first_to_do_so_is_no_guest(hooks: Hooks) -> None:
+    session = asyncio.run(hooks.channels.service.start())
+    for sender in ("ci", "ops", "ci"):
+        hooks.say(sender, session_id=session, reply_to=PLACE)
+    assert hooks.guests(session) == {f"ci@{PLACE}": False, f"ops@{PLACE}": True}
+
+
+@pytest.mark.parametrize("path", ["\0", "\x7f", "\u4e2d", "a b", "a,b", "x" * 2_000])
+def test_where_an_answer_is_to_go_is_a_url_that_can_be_kept(hooks: Hooks, path: str) -> None:
+    sent = body(reply_to=f"https://a.example/{path}")
+    refused = hooks.send(sent, hooks.sign(sent))
+    assert refused.status_code == 422, refused.text
+    assert [fault["where"] for fault in refused.json()["faults"]] == ["body.reply_to"]
+    assert not hooks.sessions.stored
 
 
 def test_no_mutation_of_a_signed_delivery_is_taken(hooks: Hooks) -> None:

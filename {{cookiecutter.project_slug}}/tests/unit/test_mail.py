@@ -12,13 +12,15 @@ import pytest
 from fastapi.testclient import TestClient
 
 from {{ cookiecutter.package_name }}.adapters import letters
+from {{ cookiecutter.package_name }}.adapters.letters import ID
 from {{ cookiecutter.package_name }}.adapters.mail import compose
+from {{ cookiecutter.package_name }}.adapters.mime import MOST_HEAD
 from {{ cookiecutter.package_name }}.channels import Address, Asked, Kind, Notice
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
-from {{ cookiecutter.package_name }}.errors import Conflict, Unavailable
+from {{ cookiecutter.package_name }}.errors import Conflict, Forbidden, NotFound, Unavailable
 from {{ cookiecutter.package_name }}.settings import Settings
 
-from ..channels import FakeChannels, NotedParts
+from ..channels import NotedParts
 from ..conftest import SECRET
 from ..mailbox import AGENT, ANN, BOB, OPS, reply, signed, written
 
@@ -49,9 +51,30 @@ def arrived(sent: Notice) -> EmailMessage:
     return message
 
 
+class Outgoing:
+    """What is sent, and the fault that it meets."""
+
+    name = "mail"
+
+    def __init__(self) -> None:
+        self.told: list[Notice] = []
+        self.fault: Exception | None = None
+
+    async def deliver(self, told: Notice) -> Address | None:
+        if self.fault:
+            raise self.fault
+        self.told.append(told)
+        return None
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
 class Door:
-    def __init__(self, http: TestClient, channels: FakeChannels, settings: Settings) -> None:
-        self.http, self.channels, self.settings = http, channels, settings
+    def __init__(self, http: TestClient, parts: NotedParts, settings: Settings) -> None:
+        self.http, self.channels, self.settings = http, parts.noted, settings
+        self.mail = Outgoing()
+        parts.ways = {"mail": lambda: self.mail}
 
     def send(self, body: bytes, headers: dict[str, str] | None = None) -> httpx2.Response:
         given = signed(body, self.settings) if headers is None else headers
@@ -66,15 +89,17 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     parts, settings = NotedParts.of(), Settings.load()
-    with TestClient(create_app(settings, parts=parts)) as http:
-        yield Door(http, parts.noted, settings)
+    http = TestClient(create_app(settings, parts=parts))
+    door = Door(http, parts, settings)
+    with http:
+        yield door
 
 
 def test_a_message_is_said_in_the_session_of_its_thread(door: Door) -> None:
     told = door.send(written("Can 1.4.2 go?\n"))
     assert (told.status_code, told.json()["outcome"]) == (202, "said")
     (said,) = door.channels.received
-    details = {"to": ANN, "subject": "Hello", "references": "<1@example.com>"}
+    details = {"to": ANN, "by": ANN, "subject": "Hello", "references": "<1@example.com>"}
     assert said["address"] == Address("mail", THREAD, details)
     assert (said["text"], said["by"]) == ("Can 1.4.2 go?", f"mail:{ANN}")
 
@@ -104,21 +129,22 @@ def test_a_code_decides_and_is_no_message(door: Door) -> None:
     door.channels.holders[CODE] = notice().address
     told = door.send(reply(arrived(notice()), f"Approve {CODE.upper()}\nlooks fine"))
     assert told.json() == {"outcome": "decided", "session_id": "a-session", "why": ""}
-    expected = {"approved": True, "by": f"mail:{ANN}", "comment": "looks fine", "answer": ""}
-    assert door.channels.decided == [{"code": CODE, **expected}]
+    expected = {"approved": True, "by": f"mail:{ANN}", "comment": "looks fine", "answer": None}
+    assert door.channels.decided == [{"code": CODE, "to": ANN, **expected}]
     assert not door.channels.received
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (f"refuse {CODE} not on a Friday", (False, "not on a Friday", "")),
-        (f"refuse {CODE}", (False, "", "")),
+        (f"refuse {CODE} not on a Friday", (False, "not on a Friday", None)),
+        (f"refuse {CODE}", (False, "", None)),
         (f"answer {CODE}\n\n42, of course", (True, "", "42, of course")),
+        (f"answer {CODE}", (True, "", "")),
     ],
 )
 def test_a_code_refuses_with_a_reason_and_answers(
-    door: Door, text: str, expected: tuple[bool, str, str]
+    door: Door, text: str, expected: tuple[bool, str, str | None]
 ) -> None:
     door.channels.holders[CODE] = Address("mail", ANN)
     door.send(written(text))
@@ -163,6 +189,32 @@ def test_a_decision_that_comes_too_late_is_no_message_either(door: Door) -> None
     door.channels.fault = Conflict("request c1 has been decided otherwise")
     told = door.send(written(f"approve {CODE}")).json()
     assert (told["outcome"], told["why"]) == ("ignored", "request c1 has been decided otherwise")
+    assert not door.channels.received
+
+
+NOT_TAKEN = [
+    Conflict("session s is paused: resume it first"),
+    Forbidden("another has to approve"),
+    NotFound("agent x is not known"),
+]
+
+
+@pytest.mark.parametrize("fault", NOT_TAKEN)
+@pytest.mark.parametrize("text", ["hello", f"approve {CODE}"])
+def test_whoever_writes_what_is_not_taken_is_told_why(
+    door: Door, fault: Exception, text: str
+) -> None:
+    door.channels.holders[CODE], door.channels.fault = notice().address, fault
+    for _ in range(2):
+        assert door.send(written(text)).json()["outcome"] == "ignored"
+    first, again = door.mail.told
+    assert (first.kind, first.code, first.address.details["to"]) == ("trouble", "", ANN)
+    assert str(fault) in first.text
+    sent, repeat = (arrived(one) for one in (first, again))
+    assert sent["In-Reply-To"] == "<1@example.com>"
+    assert sent["Message-ID"] == repeat["Message-ID"], "a repeat is no second letter"
+    door.mail.fault = Unavailable("the mail server does not take it")
+    assert door.send(written(text)).status_code == 202
 
 
 AUTOMATIC: list[dict[str, str]] = [
@@ -181,6 +233,8 @@ AUTOMATIC: list[dict[str, str]] = [
     {"From": "ann@example.com.evil.example"},
     {"From": f'"{ANN}" <eve@evil.example>'},
     {"From": "ann at example.com"},
+    {"From": f"{ANN} <eve@evil.example>"},
+    {"From": f"{ANN})eve@evil.example"},
 ]
 
 
@@ -237,8 +291,26 @@ def test_what_is_no_message_gets_a_line_and_never_a_fault_of_ours(door: Door) ->
         for _ in range(given.randint(1, 30)):
             body[given.randrange(len(body))] = given.randrange(256)
         assert door.send(bytes(body)).status_code in {202, 422}
-    huge = b"Subject: " + b"x" * letters.MOST_HEAD + b"\r\n\r\nhello"
+    huge = b"Subject: " + b"x" * MOST_HEAD + b"\r\n\r\nhello"
     assert door.send(huge).status_code == 422
+
+
+@pytest.mark.parametrize("id_", ["<a\0b@example.com>", "<\ud800@example.com>", "<ü@example.com>"])
+def test_what_no_database_takes_is_nobodys_name(door: Door, id_: str) -> None:
+    named = id_.encode("utf-8", "surrogatepass")
+    encoded = b"=?utf-7?q?" + id_.encode("utf-7", "surrogatepass") + b"?="
+    for given in (named, encoded):
+        for name in (b"References", b"Message-ID"):
+            body = name + b": " + given + b"\r\n" + written("hello", Message_ID="")
+            assert door.send(body).status_code in {202, 422}
+    assert door.channels.received
+    for said in door.channels.received:
+        assert ID.fullmatch(said["address"].details["references"])
+
+
+def test_who_has_a_nul_in_the_name_is_not_heard(door: Door) -> None:
+    body = written().replace(f"Ann <{ANN}>".encode(), b"a\0b@example.org")
+    assert "MAIL_SENDERS" in door.send(body).json()["why"]
 
 
 OUTLOOK = "Fine.\n\nFrom: Agent <agent@agent.test>\nSent: Friday\nTo: Ann\n\nMay I?"
@@ -283,6 +355,15 @@ def test_a_notice_is_the_same_message_at_each_try_and_answers_the_one_before() -
     assert first["Auto-Submitted"] == "auto-generated"
 
 
+def test_what_a_notice_answers_is_named_whole_however_long_the_names_are() -> None:
+    ids = [letters.id_of(f"{'k' * 60}-{n}", THREAD, AGENT) for n in range(11)]
+    details = {"to": ANN, "subject": "Hello", "references": " ".join(ids)}
+    sent = compose(notice("answer", address=Address("mail", THREAD, details)), AGENT).as_bytes()
+    lines = sent.splitlines()
+    assert f"In-Reply-To: {ids[-1]}".encode() in lines
+    assert lines[lines.index(f"References: {ids[0]}".encode()) + 10] == f" {ids[-1]}".encode()
+
+
 def test_a_request_shows_its_arguments_and_how_to_decide_below_the_line() -> None:
     above, mark, below = arrived(notice()).get_content().partition(letters.MARK)
     assert mark
@@ -292,6 +373,16 @@ def test_a_request_shows_its_arguments_and_how_to_decide_below_the_line() -> Non
     question = arrived(notice("question", link="https://agent.test/decide/x")).get_content()
     assert f"answer {CODE}" in question
     assert "https://agent.test/decide/x" in question
+
+
+def test_nothing_hides_in_what_is_to_be_decided() -> None:
+    hiding = Asked("c1", "pay", {"to": "\u202eevil\u202c \u200bx"})
+    for kind in ("approval", "question"):
+        shown = arrived(notice(kind, request=hiding, text="May I \u2066pay?")).get_content()
+        assert all(line.isprintable() for line in shown.splitlines())
+        assert r"\u202eevil\u202c \u200bx" in shown
+    answer = "مرحبا می\u200cشود"
+    assert answer in arrived(notice("answer", text=answer)).get_content()
 
 
 def test_a_subject_can_bring_no_header_of_its_own() -> None:

@@ -11,6 +11,7 @@ from {{ cookiecutter.package_name }}.adapters.outbound import (
     MOST_BYTES,
     Http,
     Refused,
+    Unresolved,
     make_http,
     places,
 )
@@ -102,6 +103,17 @@ def test_nobody_is_told_what_a_name_inside_resolves_to() -> None:
     assert said == {
         "it.example.com has no public address. Who runs this service may allow it by OUTBOUND_ALLOW"
     }
+
+
+def test_a_name_without_an_address_just_now_may_have_one_later_and_one_inside_may_not() -> None:
+    web = Web()
+    for url in ("http://nowhere.example.com/", "http://shop.example:8443/"):
+        with pytest.raises(Unresolved):
+            get(web.http("shop.example:8443"), url)
+    for url in ("http://inside.example.com/", "http://both.example.com/", "http://wiki.internal/"):
+        with pytest.raises(Refused) as caught:
+            get(web.http(), url)
+        assert not isinstance(caught.value, Unresolved)
 
 
 def test_a_public_name_is_asked_at_the_address_that_was_checked() -> None:

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -27,6 +28,7 @@ from ..slack import ANN, BOT, CHANNEL, SIGNING, command, event, pressed, sent, s
 MUTATIONS = 100
 ASKED = Asked("c1", "deploy", {"version": "1.4.2", "note": "```\n*Approved* <!channel>"})
 GONE = 404
+PRIVATE = '{"code": "a-code", "place": {}}'
 
 
 def notice(**given: Any) -> Notice:
@@ -217,6 +219,23 @@ def test_nothing_is_looked_at_before_the_signature_and_what_is_broken_gets_a_lin
         assert door.send(path, body, {}).status_code == 401
         told = door.send(path, body)
         assert (told.status_code, told.json()["status"]) == (400, 400), path
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {"callback_id": "answer", "private_metadata": "{}"},
+        {"callback_id": "refuse", "private_metadata": "no JSON"},
+        {"callback_id": "answer", "private_metadata": PRIVATE, "state": {"values": None}},
+        {"callback_id": "answer", "private_metadata": PRIVATE, "state": {"values": {"told": 7}}},
+    ],
+)
+def test_a_broken_window_gets_a_line(door: Door, view: dict[str, Any]) -> None:
+    told = {"type": "view_submission", "user": {"id": ANN}, "view": view}
+    answer = door.send("actions", urlencode({"payload": json.dumps(told)}).encode())
+    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+    assert "nothing that Slack sends" in answer.json()["detail"]
+    assert not door.channels.decided
 
 
 def test_a_slash_command_begins_a_session_and_its_replay_no_second_one(door: Door) -> None:

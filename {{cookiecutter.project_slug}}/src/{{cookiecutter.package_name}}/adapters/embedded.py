@@ -34,6 +34,7 @@ OPTIONS = (  # fsync and synchronous_commit stay on: a laptop's data must surviv
     "-c", "unix_socket_directories=",
     "-c", "log_min_messages=fatal",
     "-c", "max_connections=200",
+    "-c", "timezone=UTC",
 )  # fmt: skip
 
 

@@ -1,21 +1,35 @@
 """What people look at who watch over sessions: one owner's, and what the service does for all."""
 
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from ..agent.history import Stored
 from ..ledger import Deployment
-from ..ports import Day
+from ..ports import Day, Summary
 from .ledger import recent
 from .postgres import Postgres
 from .reports import WORK
-from .sessions import STORED, stored
+from .sessions import STORED, SUMMARY, stored
 
 MOST_COUNTED = 100
 SAMPLE, SAMPLE_EVENTS = 40, 200
-WAITING = f"""SELECT count(*) AS count FROM (SELECT 1 FROM sessions
-    WHERE owner = %(owner)s AND status = 'waiting' LIMIT {MOST_COUNTED}) AS waiting"""
+FIRST = ("-infinity", "00000000-0000-0000-0000-000000000000")
+DECISION = "owner = %(owner)s AND status = 'waiting'"
+BUDGET = """owner = %(owner)s AND status = 'paused' AND (SELECT data->>'spent' FROM events
+    WHERE session_id = sessions.id AND coalesce(data->>'kind' = 'session_paused', false)
+    ORDER BY seq DESC LIMIT 1) = 'true'"""
+"""What a person is asked for, each by the index of its status; what is paused by hand waits for
+nobody. Read from the end to the pause alone: what is in `coalesce` the planner takes for likely.
+"""
+WAITING = f"""SELECT count(*) AS count FROM (
+    SELECT FROM sessions WHERE {DECISION} UNION ALL SELECT FROM sessions WHERE {BUDGET}
+    LIMIT {MOST_COUNTED}) AS waiting"""
+NEXT = """AND (created_at, id) > (%(at)s::timestamptz, %(id)s::uuid)
+    ORDER BY created_at, sessions.id LIMIT %(limit)s"""
+ASKED = f"""SELECT * FROM (({SUMMARY} WHERE {DECISION} {NEXT}) UNION ALL
+    ({SUMMARY} WHERE {BUDGET} {NEXT})) AS asked
+    ORDER BY created_at, id::uuid LIMIT %(limit)s"""
 SAID = f"""{STORED} WHERE session_id = %(id)s AND seq < %(before)s
     AND data->>'kind' = ANY(%(kinds)s) AND data->>'permission' IS DISTINCT FROM 'auto'
     ORDER BY seq DESC LIMIT %(limit)s"""
@@ -50,6 +64,13 @@ class PostgresFigures:
     async def waiting(self, owner: str) -> int:
         rows = await self._database.rows(WAITING, owner=owner)
         return int(rows[0]["count"])
+
+    async def asked(
+        self, owner: str, *, after: tuple[datetime, str] | None, limit: int
+    ) -> list[Summary]:
+        at, session_id = after or FIRST
+        rows = await self._database.rows(ASKED, owner=owner, at=at, id=session_id, limit=limit)
+        return [Summary(**row) for row in rows]
 
     async def said(
         self, session_id: str, *, kinds: Collection[str], before: int, limit: int

@@ -5,25 +5,26 @@ thread, however little of the conversation a mail program keeps.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email import policy
+from email.message import Message
 from email.utils import getaddresses
 from hashlib import sha256
-from html.parser import HTMLParser
 from typing import Any
 
 from ..agent.events import storable
-from ..errors import AppError
+from .mime import Unreadable, opened, text_of
 
 MARK = "-- answer above this line --"
 MOST_TEXT, MOST_SUBJECT = 100_000, 200
 MOST_KEPT = 10
 """References, besides the first: those of a long conversation would fill each message's head."""
-MOST_HEAD, MOST_PAGE, MOST_LINES = 100_000, 500_000, 10_000
-ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,255}")
+MOST_LINES, MOST_FROM, MOST_ENCODED = 10_000, 1_000, 8_000
+ADDRESS = re.compile(r"[^\s\x00-\x20\x7f\ud800-\udfff<>@,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,255}")
 OURS = re.compile(r"<[A-Za-z0-9-]+\.([0-9a-f]{32})@[^<>\s]+>")
-ID = re.compile(r"<[^<>\s]{1,400}>")
+ID = re.compile(r"<[!-;=?-~]{1,400}>")
 BEGINNING = re.compile(r"\s*(On|Am|Le|El|Il|Op|Em|Den|W dniu) ")
 ATTRIBUTION = re.compile(r".{5,300}:", re.DOTALL)
 REST = re.compile(
@@ -40,9 +41,12 @@ DECISION = re.compile(
 )
 
 
-class Unreadable(AppError):
-    status = 422
-    title = "No message"
+@dataclass(frozen=True)
+class Sender:
+    address: str
+    """Empty where it is unclear who speaks."""
+    automatic: str
+    """Why nobody is to be answered (RFC 3834); empty where a person wrote it."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,12 @@ class Letter:
     references: tuple[str, ...]
     """What an answer to it refers to, the message itself being the last."""
     text: str
-    automatic: str
-    """Why nobody is to be answered (RFC 3834); empty where a person wrote it."""
 
     @property
     def details(self) -> dict[str, Any]:
-        """What is needed to answer it."""
-        references = " ".join(self.references)
-        return {"to": self.sender, "subject": self.subject, "references": references}
+        """What is needed to answer it: `to` is whoever began the thread, `by` who wrote last."""
+        answered = {"subject": self.subject, "references": " ".join(self.references)}
+        return {"to": self.sender, "by": self.sender} | answered
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,39 @@ class Decision:
     rest: str
 
 
+def sender_of(raw: bytes) -> Sender:
+    """Who wrote it, by its head alone: whoever is not heard costs next to nothing."""
+    with _readable():
+        message, _ = opened(raw)
+        return Sender(_address(message), _automatic(message))
+
+
 def read(raw: bytes) -> Letter:
-    """What was written; the standard library's parser stumbles in many ways over what is none."""
-    head = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
-    if len(head) > MOST_HEAD:
-        raise Unreadable(f"its head has {len(head)} bytes, and {MOST_HEAD} is the most")
+    """What was written; how long that takes only its length says."""
+    with _readable():
+        message, _ = opened(raw)
+        known = _ids(message, "References") or _ids(message, "In-Reply-To")
+        own = next(iter(_ids(message, "Message-ID")), "")
+        chain = [*known, own or f"<{sha256(raw).hexdigest()}@no.id>"]
+        ours = (found[1] for one in reversed(known) if (found := OURS.fullmatch(one)))
+        subject = " ".join(_decoded(message["Subject"] or "").split())[:MOST_SUBJECT]
+        return Letter(
+            id=chain[-1],
+            sender=_address(message),
+            subject=str(storable(subject)),
+            thread=next(ours, thread_of(chain[0])),
+            references=tuple(dict.fromkeys([chain[0], *chain[-MOST_KEPT:]])),
+            text=fresh(text_of(raw))[:MOST_TEXT],
+        )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """The standard library stumbles in many ways over what is no message."""
     try:
-        return _letter(message_from_bytes(raw, policy=policy.default))
+        yield
+    except Unreadable:
+        raise
     except Exception as error:
         why = (
             f"it can't be read ({type(error).__name__}): send the message as it came, head and all"
@@ -87,40 +115,25 @@ def read(raw: bytes) -> Letter:
         raise Unreadable(why) from error
 
 
-def _letter(message: EmailMessage) -> Letter:
-    known = _ids(message, "References") or _ids(message, "In-Reply-To")
-    own = next(iter(_ids(message, "Message-ID")), "")
-    id_ = own or f"<{sha256(message.as_bytes()).hexdigest()}@no.id>"
-    chain = [*known, id_]
-    ours = (found[1] for one in reversed(known) if (found := OURS.fullmatch(one)))
-    subject = " ".join(str(message["Subject"] or "").split())[:MOST_SUBJECT]
-    return Letter(
-        id=id_,
-        sender=_sender(message),
-        subject=str(storable(subject)),
-        thread=next(ours, thread_of(chain[0])),
-        references=tuple(dict.fromkeys([chain[0], *chain[-MOST_KEPT:]])),
-        text=fresh(_text(message))[:MOST_TEXT],
-        automatic=_automatic(message),
-    )
-
-
-def _automatic(message: EmailMessage) -> str:
+def _automatic(message: Message) -> str:
     if _first(message, "Auto-Submitted") not in {"", "no"}:
         return "Auto-Submitted"
     if _first(message, "Precedence") in BULK:
         return "Precedence"
     if message.get_content_type() == "multipart/report" or _first(message, "Return-Path") == "<>":
         return "a bounce"
-    if _sender(message).partition("@")[0] in MACHINES:
+    if _address(message).partition("@")[0] in MACHINES:
         return "a mail server"
     return next((name for name in AUTOMATIC if message[name] is not None), "")
 
 
-def _sender(message: EmailMessage) -> str:
+def _address(message: Message) -> str:
     """Who wrote it; nobody, where several are named: then it is unclear who speaks."""
-    found = getaddresses([str(value) for value in message.get_all("From", [])])
-    address = found[0][1].lower() if len(found) == 1 else ""
+    given = [str(value) for value in message.get_all("From", [])]
+    if sum(map(len, given)) > MOST_FROM:
+        return ""
+    found = {address.lower() for _, address in getaddresses(given)}
+    address = found.pop() if len(found) == 1 else ""
     return address if ADDRESS.fullmatch(address) else ""
 
 
@@ -175,44 +188,17 @@ def _attribution(lines: list[str], at: int) -> int:
     return 0
 
 
-def _text(message: EmailMessage) -> str:
-    if (body := message.get_body(("plain", "html"))) is None:
-        return ""
-    content = str(body.get_content())
-    if body.get_content_subtype() != "html":
-        return content
-    page = Page()
-    page.feed(content[:MOST_PAGE])
-    page.close()
-    return "".join(page.said)
+def _ids(message: Message, name: str) -> list[str]:
+    return [one for value in message.get_all(name, []) for one in ID.findall(_decoded(value))]
 
 
-class Page(HTMLParser):
-    """The text of a page, without what it quotes."""
-
-    LEFT_OUT, BREAKS = {"script", "style", "head", "blockquote"}, {"br", "p", "div", "li", "tr"}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-        self._inside = 0
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._inside += tag in self.LEFT_OUT
-        if tag in self.BREAKS:
-            self.said.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside -= tag in self.LEFT_OUT and self._inside > 0
-
-    def handle_data(self, data: str) -> None:
-        if not self._inside:
-            self.said.append(data)
+def _decoded(value: object) -> str:
+    """A field of a head, of which parts may be encoded (RFC 2047)."""
+    text = str(value)
+    if "=?" not in text:
+        return text
+    return str(policy.default.header_fetch_parse("Subject", text[:MOST_ENCODED]))
 
 
-def _ids(message: EmailMessage, name: str) -> list[str]:
-    return [one for value in message.get_all(name, []) for one in ID.findall(str(value))]
-
-
-def _first(message: EmailMessage, name: str) -> str:
+def _first(message: Message, name: str) -> str:
     return str(message[name] or "").partition(";")[0].strip().lower()

@@ -4,18 +4,21 @@ import asyncio
 import json
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from email import policy
 from email.message import EmailMessage
+from email.policy import Policy
 from email.utils import formataddr, formatdate
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from ..about import about
 from ..channels import Address, Notice, Undeliverable
 from ..errors import Unavailable
-from .letters import ADDRESS, MARK, id_of, thread_of
+from .letters import ADDRESS, ID, MARK, id_of, thread_of
+from .slack_blocks import visible
 
 SECONDS = 20.0
 PERMANENT = 500
@@ -37,16 +40,21 @@ class Mail:
     async def deliver(self, notice: Notice) -> Address | None:
         address = _placed(notice, self.author)
         message = compose(replace(notice, address=address), self.author)
-        await asyncio.to_thread(self.send, message, str(address.details["to"]))
+        await asyncio.to_thread(self.send, message)
         return None if address == notice.address else address
 
     async def close(self) -> None:
         """Each message has a connection of its own."""
 
-    def send(self, message: EmailMessage, to: str) -> None:
+    def send(self, message: EmailMessage) -> None:
+        """Whom it is addressed to has to be taken; who only has a copy may be gone."""
+        to, copies = str(message["To"]), message.get_all("Cc", [])
         try:
             with self._server() as server:
-                server.send_message(message, from_addr=self.author, to_addrs=[to])
+                given = [to, *map(str, copies)]
+                refused = server.send_message(message, from_addr=self.author, to_addrs=given)
+            if to in refused:
+                raise _fault(*refused[to])
         except smtplib.SMTPRecipientsRefused as error:
             code, said = next(iter(error.recipients.values()), (0, b""))
             raise _fault(code, said) from None
@@ -79,15 +87,33 @@ class Mail:
             server.close()
 
 
+class Ids(str):
+    """A field of Message-IDs, whole: the library encodes a long one, and nobody knows it again."""
+
+    name: str
+
+    def __new__(cls, name: str, ids: Sequence[str]) -> Self:
+        made = super().__new__(cls, " ".join(ids))
+        made.name = name
+        return made
+
+    def fold(self, *, policy: Policy) -> str:
+        """A line for each, as the library asks a field for them."""
+        return f"{self.name}: {f'{policy.linesep} '.join(self.split())}{policy.linesep}"
+
+
 def compose(notice: Notice, author: str) -> EmailMessage:
     details = notice.address.details
     message = EmailMessage(policy=policy.SMTP)
     message["From"], message["To"] = formataddr((about().name, author)), str(details["to"])
+    if copy := _copied(notice):
+        message["Cc"] = copy
     message["Subject"] = _subject(notice)
     message["Date"] = formatdate()
     message["Message-ID"] = id_of(notice.key, notice.address.thread, author)
-    if references := str(details.get("references", "")).split():
-        message["In-Reply-To"], message["References"] = references[-1], " ".join(references)
+    if references := ID.findall(str(details.get("references", ""))):
+        message["In-Reply-To"] = Ids("In-Reply-To", references[-1:])
+        message["References"] = Ids("References", references)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(_body(notice), cte="quoted-printable")
@@ -107,6 +133,12 @@ def _placed(notice: Notice, author: str) -> Address:
     return Address(address.channel, thread, details)
 
 
+def _copied(notice: Notice) -> str:
+    """Who wrote last hears as well, but of a request only whoever it is for."""
+    to, by = (str(notice.address.details.get(name, "")) for name in ("to", "by"))
+    return by if by != to and notice.request is None else ""
+
+
 def _first_subject(notice: Notice) -> str:
     what = f": {notice.request.tool}" if notice.request else ""
     return f"{about().name}: {SUBJECTS.get(notice.kind, 'News')}{what}"
@@ -124,13 +156,18 @@ def _body(notice: Notice) -> str:
     parts = [notice.text]
     if notice.request:
         arguments = json.dumps(notice.request.arguments, indent=2, ensure_ascii=False)
-        parts.append(f"{notice.request.tool} {arguments}")
+        parts = [_shown(notice.text), _shown(f"{notice.request.tool} {arguments}")]
     parts.append(MARK)
     if notice.link:
         parts.append(f"The page of it: {notice.link}")
     if notice.code and notice.kind in TO_DECIDE:
         parts += [TO_DECIDE[notice.kind], *_lines(notice)]
     return "\n\n".join(parts) + "\n"
+
+
+def _shown(text: str) -> str:
+    """Nothing hides in what is to be decided, or turns its direction."""
+    return "".join(map(visible, text))
 
 
 def _lines(notice: Notice) -> list[str]:

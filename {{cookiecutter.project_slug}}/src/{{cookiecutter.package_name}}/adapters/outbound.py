@@ -38,6 +38,10 @@ class Refused(ToolError):
     """It was not asked, or its answer not taken, by a rule of ours."""
 
 
+class Unresolved(Refused):
+    """Its name has no address, or none just now: another try may find one."""
+
+
 class Guard(httpx2.AsyncBaseTransport):
     """Lets a request out to a public address on a port of the web, or to what is allowed."""
 
@@ -50,7 +54,7 @@ class Guard(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host, addresses = await self._checked(request.url)
-        fault: Exception = Refused(f"{host[:SHOWN]} has no address")
+        fault: Exception = Unresolved(f"{host[:SHOWN]} has no address")
         for address in addresses[:MOST_ADDRESSES]:
             try:
                 response = await self._inner.handle_async_request(_pinned(request, host, address))
@@ -76,9 +80,13 @@ class Guard(httpx2.AsyncBaseTransport):
             return host, await self._addresses(host, port)
         if port not in PORTS.values():
             raise Refused(f"{shown}:{port} is not asked, only ports 80 and 443 are. {ALLOW}")
-        addresses = await self._addresses(host, port) if may_be_public(host) else []
-        if not addresses or not all(map(is_public, addresses)):
-            raise Refused(f"{shown} has no public address. {ALLOW}")
+        said = f"{shown} has no public address. {ALLOW}"  # of both: what is inside is nobody's
+        if not may_be_public(host):
+            raise Refused(said)
+        if not (addresses := await self._addresses(host, port)):
+            raise Unresolved(said)
+        if not all(map(is_public, addresses)):
+            raise Refused(said)
         return host, addresses
 
     async def _addresses(self, host: str, port: int) -> list[str]:

@@ -15,7 +15,28 @@ from .sessions import FREE
 LOST = f"({FREE} OR leased_at < now() - interval '3 min')"
 """A run ends long before that: whoever holds on longer has lost its way."""
 WHO = "session_id = %(session_id)s AND channel = %(channel)s AND place = %(place)s"
-SHOWN = "session_id::text, channel, place, thread, details, is_origin, told"
+SHOWN = "session_id::text, channel, place, thread, details, is_origin, is_guest, told"
+SESSION_OF = """SELECT session_id::text AS id, EXISTS (SELECT FROM events e
+    WHERE e.session_id = r.session_id AND e.key = %(key)s) AS knows
+FROM recipients r WHERE channel = %(channel)s AND thread = %(thread)s
+    AND (is_origin OR NOT is_origin AND thread <> place)
+ORDER BY knows DESC, is_origin DESC, since DESC LIMIT 1"""
+"""Of those who were invited, the threads that a notice has begun: an index has these, and another
+the origins."""
+FOLLOW = """WITH known AS (
+    UPDATE recipients SET details = details || %(details)s, is_origin = true,
+        is_guest = CASE WHEN is_origin THEN is_guest ELSE %(is_guest)s END
+    WHERE session_id = %(id)s AND channel = %(channel)s AND thread = %(thread)s
+    RETURNING 1
+)
+INSERT INTO recipients AS r
+    (session_id, channel, place, thread, details, is_origin, is_guest, told)
+SELECT %(id)s, %(channel)s, %(thread)s, %(thread)s, %(details)s, true, %(is_guest)s,
+    coalesce((SELECT seq FROM sessions WHERE id = %(id)s AND %(joins)s), 0)
+WHERE NOT EXISTS (SELECT FROM known)
+ON CONFLICT (session_id, channel, place)
+    DO UPDATE SET details = r.details || excluded.details, is_origin = true,
+        is_guest = CASE WHEN r.is_origin THEN r.is_guest ELSE excluded.is_guest END"""
 INVITE = """INSERT INTO recipients (session_id, channel, place, thread, is_origin)
 SELECT s.id, w.channel, w.place, w.place, false
 FROM sessions s CROSS JOIN unnest(%(channels)s::text[], %(places)s::text[]) AS w(channel, place)
@@ -37,10 +58,12 @@ WHERE r.session_id = due.session_id AND r.channel = due.channel AND r.place = du
 RETURNING r.session_id::text, r.channel, r.place, due.lane"""
 """While a session is at work it is looked at now and then; once it rests, at once."""
 CLAIM = f"""UPDATE recipients SET lease_owner = %(owner)s, leased_at = now(), tries = tries + 1
-WHERE {WHO} AND {LOST} RETURNING {SHOWN}, tries - 1 AS tries"""
+WHERE {WHO} AND {LOST} AND (tries > 0 AND not_before > now()) IS NOT TRUE
+RETURNING {SHOWN}, tries - 1 AS tries"""
+"""Not while a wait that was asked for lasts, which is always after a try."""
 RELEASE = f"""UPDATE recipients r
 SET told = greatest(r.told, %(told)s), lease_owner = NULL, dispatches = 0,
-    due_at = now() + coalesce(%(wake_in)s, interval '0'),
+    due_at = now() + coalesce(%(wake_in)s, interval '0'), not_before = now() + %(wake_in)s,
     tries = CASE WHEN %(wake_in)s IS NULL THEN 0 ELSE r.tries END,
     is_open = %(wake_in)s IS NOT NULL OR s.status = 'ready' OR s.seq > %(told)s
 FROM (SELECT seq, status FROM sessions WHERE id = %(session_id)s FOR SHARE) AS s
@@ -55,7 +78,7 @@ REVIVE = """WITH wanted AS (
     UPDATE dead_letters SET is_wanted = true WHERE id = ANY(%(ids)s)
     RETURNING session_id, channel, place
 ), opened AS (
-    UPDATE recipients r SET is_open = true, due_at = now() FROM wanted w
+    UPDATE recipients r SET is_open = true, due_at = now(), not_before = NULL FROM wanted w
     WHERE r.session_id = w.session_id AND r.channel = w.channel AND r.place = w.place
 )
 SELECT count(*) AS count FROM wanted"""
@@ -66,34 +89,25 @@ class PostgresRecipients:
         self._database = database
 
     async def session_of(self, address: Address, *, key: str) -> str | None:
-        rows = await self._database.rows(
-            """SELECT session_id::text AS id, EXISTS (SELECT FROM events e
-                WHERE e.session_id = r.session_id AND e.key = %(key)s) AS knows
-            FROM recipients r WHERE is_origin AND channel = %(channel)s AND thread = %(thread)s
-            ORDER BY knows DESC, since DESC LIMIT 1""",
-            channel=address.channel,
-            thread=address.thread,
-            key=key,
-        )
+        where = {"channel": address.channel, "thread": address.thread}
+        rows = await self._database.rows(SESSION_OF, **where, key=key)
         return rows[0]["id"] if rows else None
 
     async def follow(self, session_id: str, address: Address) -> None:
         """One that was invited, and now says something itself, is the origin from there on."""
+        await self._add(session_id, address, joins=False, is_guest=False)
+
+    async def join(self, session_id: str, address: Address, *, is_guest: bool) -> None:
+        await self._add(session_id, address, joins=True, is_guest=is_guest)
+
+    async def _add(self, session_id: str, address: Address, **how: bool) -> None:
         await self._database.rows(
-            """WITH known AS (
-                UPDATE recipients SET details = details || %(details)s, is_origin = true
-                WHERE session_id = %(id)s AND channel = %(channel)s AND thread = %(thread)s
-                RETURNING 1
-            )
-            INSERT INTO recipients AS r (session_id, channel, place, thread, details, is_origin)
-            SELECT %(id)s, %(channel)s, %(thread)s, %(thread)s, %(details)s, true
-            WHERE NOT EXISTS (SELECT FROM known)
-            ON CONFLICT (session_id, channel, place)
-                DO UPDATE SET details = r.details || excluded.details, is_origin = true""",
+            FOLLOW,
             id=session_id,
             channel=address.channel,
             thread=address.thread,
             details=Jsonb(dict(address.details)),
+            **how,
         )
 
     async def of(self, session_id: str) -> list[Recipient]:
@@ -136,17 +150,18 @@ class PostgresRecipients:
         sql = f"SELECT seq FROM dead_letters WHERE {WHO} AND is_wanted ORDER BY seq"
         return [row["seq"] for row in await self._database.rows(sql, **_who(recipient))]
 
-    async def note(self, recipient: Recipient, *, told: int, address: Address) -> bool:
-        """The next notice may go out any moment: its try is counted already."""
+    async def note(self, recipient: Recipient, *, told: int, moved: Address | None) -> bool:
+        """The next notice may go out any moment: its try is counted already. What somebody has said
+        there meanwhile stays known."""
         rows = await self._database.rows(
-            f"""UPDATE recipients SET told = %(told)s, thread = %(thread)s, details = %(details)s,
-                tries = 1, leased_at = now()
+            f"""UPDATE recipients SET told = %(told)s, thread = coalesce(%(thread)s, thread),
+                details = details || %(details)s, tries = 1, leased_at = now()
             WHERE {WHO} AND lease_owner = %(owner)s RETURNING 1""",
             **_who(recipient),
             owner=recipient.owner,
             told=told,
-            thread=address.thread,
-            details=Jsonb(dict(address.details)),
+            thread=moved and moved.thread,
+            details=Jsonb(dict(moved.details) if moved else {}),
         )
         return bool(rows)
 
@@ -191,6 +206,7 @@ def _recipient(row: DictRow, *, owner: int = 0) -> Recipient:
         place=row["place"],
         address=Address(row["channel"], row["thread"], row["details"]),
         is_origin=row["is_origin"],
+        is_guest=row["is_guest"],
         told=row["told"],
         tries=row["tries"],
         owner=owner,

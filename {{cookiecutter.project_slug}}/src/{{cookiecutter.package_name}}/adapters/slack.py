@@ -66,7 +66,7 @@ class Slack:
 
     async def _decided(self, notice: Notice, channel: str, root: str) -> None:
         if root and (ts := await self._find(channel, root, _request(notice), name="request")):
-            by_name = USER.sub(r"<@\1>", escaped(shortened(notice.text, MOST_OUTCOME)), count=1)
+            by_name = USER.sub(r"<@\1>", shortened(escaped(notice.text), MOST_OUTCOME), count=1)
             await self.close_request(channel, root, ts, by_name)
 
     async def whisper(self, channel: str, thread: str, user: str, text: str) -> None:

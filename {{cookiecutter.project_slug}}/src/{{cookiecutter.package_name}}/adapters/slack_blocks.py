@@ -1,6 +1,7 @@
 """How things look in Slack: text that pings nobody, requests with their exact arguments."""
 
 import json
+import re
 from typing import Any
 
 from ..channels import Notice
@@ -11,6 +12,8 @@ MOST_ARGUMENTS = 9_000
 """Slack takes about 13,000 characters in all blocks of a message together."""
 MOST_COMMENT, MOST_ANSWER = 2_000, 3_000
 INPUT = "told"
+HALF = re.compile(r"&[a-z]{0,3}$")
+"""Of a character that was cut in two."""
 Block = dict[str, Any]
 
 
@@ -20,9 +23,11 @@ def escaped(text: str) -> str:
 
 
 def shortened(text: str, most: int, link: str = "") -> str:
+    """Of an escaped text no more than this, with what says so."""
     if len(text) <= most:
         return text
-    return f"{text[:most]}… {f'The rest: {link}' if link else '(cut off here)'}"
+    tail = f"… {f'The rest: {link}' if link else '(cut off here)'}"
+    return HALF.sub("", text[: most - len(tail)]) + tail
 
 
 def blocks(notice: Notice) -> list[Block]:

@@ -16,7 +16,7 @@ from ..agent.tools import ToolError
 from ..channels import Address, Notice, Undeliverable
 from ..errors import Unavailable
 from ..signatures import sign
-from .outbound import Refused
+from .outbound import Refused, Unresolved
 
 NAMED = re.compile(r"(?:(?P<sender>[a-z0-9-]{1,64})@)?(?P<url>https?://\S+)")
 LATER = {408, 409, 425, 429}
@@ -50,6 +50,8 @@ class WebhookChannel:
         try:
             given: dict[str, Any] = {"headers": headers, "follow_redirects": False}
             _judge(await self._http.post(url, content=body, **given))
+        except Unresolved as error:
+            raise Unavailable(f"{httpx2.URL(url).host} could not be resolved") from error
         except Refused as error:
             raise Undeliverable(str(error)) from error
         except ToolError as error:

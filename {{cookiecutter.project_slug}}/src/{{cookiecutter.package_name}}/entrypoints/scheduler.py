@@ -118,9 +118,9 @@ class Scheduler:
             raise
         self._metrics.leader.set(leads)
         if leads and not self._due:
+            crontabs = self._crontabs.items()
+            self._due = {job: _next(by, await app.jobs.last_run(job)) for job, by in crontabs}
             log.info("scheduler leads")
-            for job, by in self._crontabs.items():
-                self._due[job] = _next(by, await app.jobs.last_run(job))
         elif not leads:
             self._due = {}
         return leads

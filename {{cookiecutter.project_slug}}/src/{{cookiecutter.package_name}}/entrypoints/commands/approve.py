@@ -18,7 +18,7 @@ from .story import asked
 if TYPE_CHECKING:
     from ...bootstrap import App
 
-MOST = 200
+PAGE = 200
 
 
 def approve(  # noqa: PLR0913
@@ -56,16 +56,20 @@ def approve(  # noqa: PLR0913
     standing(run(lambda app: app.service.decide(session, name, by=BY, **given)), json=json)
 
 
-async def waiting(app: "App") -> list[Thread]:
-    """The sessions that wait for a person, the newest first."""
-    found = await app.service.sessions.list(
-        owner=None, status="waiting", agent=None, before=None, limit=MOST
-    )
-    return [await app.service.thread(summary.id) for summary in found]
+async def waiting(app: "App") -> list[tuple[str, OpenCall]]:
+    """All requests that wait for a person, with their sessions, the newest of those first."""
+    sessions, pending, before = app.service.sessions, list[tuple[str, OpenCall]](), None
+    while found := await sessions.list(
+        owner=None, status="waiting", agent=None, before=before, limit=PAGE
+    ):
+        for summary in found:
+            if thread := await sessions.load(summary.id):
+                pending += [(summary.id, request) for request in thread.session.pending]
+        before = found[-1].created_at, found[-1].id
+    return pending
 
 
-def _list(found: list[Thread], *, json: bool) -> None:
-    pending = [(thread.id, request) for thread in found for request in thread.session.pending]
+def _list(pending: list[tuple[str, OpenCall]], *, json: bool) -> None:
     told = [{"session_id": id_, "request": request} for id_, request in pending]
     lines = [f"{painted(id_, BOLD, sys.stdout)}  {asked(request)}" for id_, request in pending]
     tell({"pending": told}, "\n".join(lines) or "nothing waits for a person", json=json)

@@ -20,6 +20,8 @@ from ...agent.events import Budget, storable
 METADATA_BYTES = 10_000
 METADATA_LEVELS = 10
 MOST_FIELDS = 20
+URL = r"^https?://[!-+.-~-]+$"
+"""In ASCII, as it is sent; a comma parts the recipients of a setting."""
 
 
 def _not_blank(text: str) -> str:
@@ -93,7 +95,7 @@ class Delivery(Start):
     text: Text | None = None
     session_id: UUID | None = None
     """In which session; without it, in a new one."""
-    reply_to: Annotated[str | None, Field(max_length=2_000, pattern=r"^https?://[^\s,]+$")] = None
+    reply_to: Annotated[str | None, Field(max_length=2_000, pattern=URL)] = None
     """Where notices of what comes of it go, signed alike."""
     code: Annotated[str, Field(max_length=64)] = ""
     approved: Annotated[bool | None, Field(strict=True)] = None

@@ -55,9 +55,12 @@ async def receive(
     delivery, known = await _delivered(request, sender)
     by = f"webhook:{sender}"
     if delivery.code:
-        decided = {"comment": delivery.comment, "answer": delivery.answer}
         session_id = await channels.decide(
-            delivery.code, approved=bool(delivery.approved), by=by, **decided
+            delivery.code,
+            approved=bool(delivery.approved),
+            by=by,
+            comment=delivery.comment,
+            answer=delivery.answer or None,
         )
         return started(session_id, response)
     session_id = str(delivery.session_id or uuid5(SENT, known))
@@ -66,7 +69,9 @@ async def receive(
     else:
         await service.start(agent=delivery.agent, metadata=delivery.metadata, session_id=session_id)
     if delivery.reply_to:
-        await channels.follow(session_id, Address("webhook", f"{sender}@{delivery.reply_to}"))
+        address = Address("webhook", f"{sender}@{delivery.reply_to}")
+        speakers = (await service.thread(session_id)).session.speakers
+        await channels.follow(session_id, address, is_guest=speakers[:1] not in {(), (by,)})
     await service.say(session_id, delivery.text or "", by=by, key=known)
     return started(session_id, response)
 

@@ -1,15 +1,17 @@
 """The door for e-mail: a mail server hands over each message as it came, signed as webhooks are."""
 
+import asyncio
 import logging
 import re
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from pydantic import BaseModel
 
 from ...adapters import letters
-from ...channels import Address, Channels
-from ...errors import Conflict, Forbidden, NotFound
+from ...channels import Address, Channels, Notice
+from ...deliverer import Deliverer
+from ...errors import AppError, Conflict, Forbidden, NotFound
 from ...settings import Settings, listed
 from ...signatures import MAIL, keys_for
 from .hooks import signed
@@ -35,66 +37,67 @@ async def _signed(request: Request) -> bytes:
     return body
 
 
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
 Signed = Annotated[bytes, Depends(_signed)]
-SettingsDep = Annotated[Settings, Depends(_settings)]
 
 
 @router.post("/mail", status_code=202)
-async def receive(body: Signed, settings: SettingsDep, channels: ChannelsDep) -> Taken:
+async def receive(
+    request: Request, body: Signed, channels: ChannelsDep, tasks: BackgroundTasks
+) -> Taken:
     """A message of a known sender is its thread's session's; with a code it decides, and is no
     message. What nobody is to be answered for is ignored, and so is not sent again.
     """
-    letter = letters.read(body)
-    if why := _unheard(letter, settings):
-        log.info("mail ignored", extra={"reason": why})
-        return Taken(outcome="ignored", why=why)
+    if why := _unheard(letters.sender_of(body), request.app.state.settings):
+        return _ignored(why)
+    letter = await asyncio.to_thread(letters.read, body)
+    if not letter.text:
+        return _ignored("it says nothing")
     decision = letters.decision(letter.text)
-    if decision and await _is_holder(letter, decision.code, channels):
-        return await _decided(letter, decision, channels)
-    return await _said(letter, decision, channels)
+    try:
+        if decision and await _is_holder(letter, decision.code, channels):
+            return await _decided(letter, decision, channels)
+        return await _said(letter, decision, channels)
+    except (Conflict, Forbidden, NotFound) as error:  # another try would do no better
+        tasks.add_task(_tell, request.state.deliverer, letter, str(error))
+        return _ignored(str(error))
 
 
-def _unheard(letter: letters.Letter, settings: Settings) -> str:
+def _unheard(sender: letters.Sender, settings: Settings) -> str:
     """Why nobody is to hear of it; empty where somebody is."""
-    if letter.automatic:
-        return f"it is automatic: {letter.automatic}"
-    if letter.sender == settings.mail_from.lower():
+    if sender.automatic:
+        return f"it is automatic: {sender.automatic}"
+    if sender.address == settings.mail_from.lower():
         return "it is ours"
-    known, host = listed(settings.mail_senders.lower()), letter.sender.rpartition("@")[2]
-    if not letter.sender or not {letter.sender, f"@{host}"} & set(known):
+    known, host = listed(settings.mail_senders.lower()), sender.address.rpartition("@")[2]
+    if not sender.address or not {sender.address, f"@{host}"} & set(known):
         return "its sender is none of MAIL_SENDERS"
-    return "" if letter.text else "it says nothing"
+    return ""
+
+
+def _ignored(why: str) -> Taken:
+    log.info("mail ignored", extra={"reason": why})
+    return Taken(outcome="ignored", why=why)
 
 
 async def _is_holder(letter: letters.Letter, code: str, channels: Channels) -> bool:
     """Whether the code was sent to who sends it back: of all others it is only text."""
     try:
-        holder = await channels.holder(code)
+        holder = await channels.holder(code, to=letter.sender)
     except NotFound:
         return False
-    address = holder.address
-    held_by = str(address.details.get("to") or address.thread).lower()
-    return address.channel == CHANNEL and held_by == letter.sender
+    return holder.address.channel == CHANNEL
 
 
 async def _decided(letter: letters.Letter, decision: letters.Decision, channels: Channels) -> Taken:
-    is_refusal, is_answer = decision.verb == "refuse", decision.verb == "answer"
-    try:
-        session_id = await channels.decide(
-            decision.code,
-            approved=not is_refusal,
-            by=f"mail:{letter.sender}",
-            comment="" if is_answer else decision.rest,
-            answer=decision.rest if is_answer else "",
-        )
-    except (Conflict, Forbidden, NotFound) as error:
-        log.warning("mail decided nothing", extra={"reason": str(error)})
-        return Taken(outcome="ignored", why=str(error))
+    is_answer = decision.verb == "answer"
+    session_id = await channels.decide(
+        decision.code,
+        approved=decision.verb != "refuse",
+        by=f"mail:{letter.sender}",
+        comment="" if is_answer else decision.rest,
+        answer=decision.rest if is_answer else None,
+        to=letter.sender,
+    )
     return Taken(outcome="decided", session_id=session_id)
 
 
@@ -106,14 +109,25 @@ async def _said(
     if decision:
         text = re.sub(re.escape(decision.code), HIDDEN, text, flags=re.IGNORECASE)
     address = Address(CHANNEL, letter.thread, letter.details)
-    try:
-        session_id = await channels.receive(
-            address,
-            text=text,
-            key=f"mail:{letters.thread_of(letter.id)}",
-            by=f"mail:{letter.sender}",
-        )
-    except Conflict as error:
-        log.warning("mail was not taken", extra={"reason": str(error)})
-        return Taken(outcome="ignored", why=str(error))
+    session_id = await channels.receive(
+        address,
+        text=text,
+        key=f"mail:{letters.thread_of(letter.id)}",
+        by=f"mail:{letter.sender}",
+    )
     return Taken(outcome="said", session_id=session_id)
+
+
+async def _tell(deliverer: Deliverer, letter: letters.Letter, why: str) -> None:
+    """Whoever wrote it, and would wait for an answer."""
+    notice = Notice(
+        key=f"untaken-{letters.thread_of(letter.id)}",
+        address=Address(CHANNEL, letter.thread, letter.details),
+        kind="trouble",
+        text=f"Your message has changed nothing: {why}",
+        session_id="",
+    )
+    try:
+        await deliverer.way(CHANNEL).deliver(notice)
+    except AppError as error:
+        log.warning("mail was not answered", extra={"error": str(error)})

@@ -101,8 +101,8 @@ class Say(OfSession):
     """What the agent is told."""
     wait_seconds: Wait = DEFAULT_SECONDS
     """So long it may take; then `read` tells what came of it."""
-    key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
-    """Of your choice: sent again with the same key, it is said once."""
+    key: Annotated[str | None, Field(max_length=255, pattern="^[ -~]+$")] = None
+    """Of your choice, in ASCII: sent again with the same key, it is said once."""
 
 
 class Read(OfSession):

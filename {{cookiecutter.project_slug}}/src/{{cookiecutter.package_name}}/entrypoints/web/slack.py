@@ -32,7 +32,7 @@ STAMP, SIGNATURE = "X-Slack-Request-Timestamp", "X-Slack-Signature"
 STAMPED = re.compile(r"[0-9]{1,12}")
 MOST_SHOWN = 1_500
 router = APIRouter(prefix="/channels/slack", include_in_schema=False)
-T = TypeVar("T", Told, Interaction)
+T = TypeVar("T", Told, Interaction, Private)
 
 
 def check(stamp: str, signature: str, body: bytes, *, secret: str, now: float) -> None:
@@ -141,7 +141,8 @@ async def _sent(view: View, user: str, channels: ChannelsDep, slack: Slack) -> R
     """A reason or an answer; what is wrong with it is shown in the window."""
     if not view.is_ours:
         return Response()
-    told, private, is_answer = view.told, view.private, view.callback_id == "answer"
+    private = _read(Private, view.private_metadata.encode())
+    told, is_answer = view.told, view.callback_id == "answer"
     words = {"answer": told} if is_answer else {"comment": told}
     try:
         await channels.decide(private.code, approved=is_answer, by=f"slack:{user}", **words)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator
 
@@ -102,23 +102,27 @@ class Private(BaseModel):
     place: Place
 
 
+class Filled(BaseModel):
+    value: Given = ""
+
+
+class State(BaseModel):
+    values: dict[str, dict[str, Filled]] = {}
+
+
 class View(BaseModel):
     callback_id: Given = ""
     private_metadata: str = "{}"
-    state: dict[str, Any] = {}
+    state: State = State()
 
     @property
     def is_ours(self) -> bool:
         return self.callback_id in {"answer", "refuse"}
 
     @property
-    def private(self) -> Private:
-        return Private.model_validate_json(self.private_metadata)
-
-    @property
     def told(self) -> str:
-        field = self.state.get("values", {}).get(INPUT, {}).get(INPUT, {})
-        return str(storable(field.get("value") or "")).strip()
+        field = self.state.values.get(INPUT, {}).get(INPUT, Filled())
+        return str(storable(field.value)).strip()
 
 
 class Interaction(BaseModel):

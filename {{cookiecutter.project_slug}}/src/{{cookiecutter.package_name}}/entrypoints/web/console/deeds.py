@@ -3,9 +3,11 @@
 A form carries a word of its own, `once`: sent twice, as after a dropped connection, it counts once.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4, uuid5
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ....agent.events import Budget
@@ -14,6 +16,7 @@ from .render import local
 from .visits import Visit, go, number, post
 
 ONCE = UUID("0f7d1c3e-5d53-4c44-9d55-6a0d9a3f2b11")
+WORD = re.compile(r"[A-Za-z0-9-]{1,100}")
 AMOUNTS = ("steps", "tokens", "cost", "seconds")
 
 
@@ -79,7 +82,10 @@ async def fork(visit: Visit) -> Response:
 
 
 def _once(visit: Visit) -> str:
-    return f"console:{visit.form.get('once', '')[:100] or uuid4().hex}"
+    once = visit.form.get("once") or uuid4().hex
+    if not WORD.fullmatch(once):
+        raise HTTPException(400, "the word of this form is none of ours: load the page again")
+    return f"console:{once}"
 
 
 async def _for_a_reason(visit: Visit, act: Callable[..., Awaitable[object]]) -> Response:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from starlette.responses import Response
 
+from ....agent.events import storable
 from ....agent.session import Status
 from ....errors import Conflict, NotFound
 from ..shapes import Cursor
@@ -27,10 +28,11 @@ async def sessions(visit: Visit) -> Response:
     """Page by page, the newest first."""
     query = visit.request.query_params
     status = cast("Status", given) if (given := query.get("status")) in get_args(Status) else None
+    agent = str(storable(query.get("agent", "")))
     found = await visit.service.sessions.list(
         owner=visit.caller.owner,
         status=status,
-        agent=(query.get("agent") or None),
+        agent=agent or None,
         before=_cursor(query.get("before", "")),
         limit=LIST + 1,
     )
@@ -40,7 +42,7 @@ async def sessions(visit: Visit) -> Response:
         older=Cursor.of(found[LIST - 1]) if len(found) > LIST else "",
         is_first="before" not in query,
         wanted=status or "",
-        agent=query.get("agent", ""),
+        agent=agent,
         agents=list(visit.service.agents.values()),
         default_agent=visit.service.default_agent or next(iter(visit.service.agents), ""),
         once=uuid4().hex,
@@ -98,17 +100,16 @@ async def event(visit: Visit) -> Response:
 
 
 async def inbox(visit: Visit) -> Response:
-    """Whatever waits for a person: approvals, questions, and budgets that are spent."""
-    service, owner = visit.service, visit.caller.owner
-    lists = [
-        service.sessions.list(owner=owner, status=status, agent=None, before=None, limit=ASKED)
-        for status in cast("tuple[Status, ...]", ("waiting", "paused"))
-    ]
-    found = [summary for part in await asyncio.gather(*lists) for summary in part]
-    threads = await asyncio.gather(*(service.sessions.load(summary.id) for summary in found))
+    """Whatever waits for a person: approvals, questions, and budgets that are spent. Page by page,
+    the oldest first, so that nothing that is new puts it off.
+    """
+    service, after = visit.service, visit.request.query_params.get("after", "")
+    found = await visit.figures.asked(visit.caller.owner, after=_cursor(after), limit=ASKED + 1)
+    page = found[:ASKED]
+    threads = await asyncio.gather(*(service.sessions.load(summary.id) for summary in page))
     asked = [
         Asked(session_id=summary.id, title=summary.title, thread=thread)
-        for summary, thread in zip(found, threads, strict=True)
+        for summary, thread in zip(page, threads, strict=True)
         if thread and (thread.session.pending or thread.session.spent)
     ]
     agents = service.agents
@@ -117,7 +118,13 @@ async def inbox(visit: Visit) -> Response:
         for one in asked
         if one.is_spent
     }
-    return await visit.page("inbox.html", asked=asked, budgets=budgets)
+    return await visit.page(
+        "inbox.html",
+        asked=asked,
+        budgets=budgets,
+        more=Cursor.of(page[-1]) if len(found) > ASKED else "",
+        after=after,
+    )
 
 
 async def overview(visit: Visit) -> Response:

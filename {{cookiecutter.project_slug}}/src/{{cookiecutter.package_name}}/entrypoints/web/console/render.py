@@ -1,7 +1,7 @@
 """Templates become pages: what is put in is escaped, and nothing from elsewhere is run or shown."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -114,12 +114,12 @@ def lasting(seconds: float) -> str:
 
 def when(at: datetime) -> Markup:
     """A time of day that the script puts into the reader's own clock."""
-    return _time(at, "clock", f"{at:%Y-%m-%d %H:%M:%S} UTC")
+    return _time(at, "clock", "%Y-%m-%d %H:%M:%S UTC")
 
 
 def age(at: datetime) -> Markup:
     """A time that the script tells as an age, and keeps true."""
-    return _time(at, "age", f"{at:%Y-%m-%d %H:%M} UTC")
+    return _time(at, "age", "%Y-%m-%d %H:%M UTC")
 
 
 def local(path: str) -> str:
@@ -131,6 +131,7 @@ def tone(status: str) -> str:
     return status if status in STATUSES else "idle"
 
 
-def _time(at: datetime, kind: str, text: str) -> Markup:
-    form = '<time datetime="{}" data-time="{}">{}</time>'
-    return Markup(form).format(f"{at:%Y-%m-%dT%H:%M:%S}Z", kind, text)  # noqa: S704
+def _time(at: datetime, kind: str, told: str) -> Markup:
+    """In UTC, whatever zone the database tells it in."""
+    form, at = '<time datetime="{}" data-time="{}">{}</time>', at.astimezone(UTC)
+    return Markup(form).format(f"{at:%Y-%m-%dT%H:%M:%S}Z", kind, f"{at:{told}}")  # noqa: S704

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -223,7 +224,7 @@ def _facts(event: e.AnyEvent, prompt: str) -> Iterator[tuple[str, str]]:
             if event.reason:
                 yield "reason", exact(event.reason)
             if event.expires_at:
-                yield "until", f"{event.expires_at:%Y-%m-%d %H:%M} UTC"
+                yield "until", f"{event.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         case e.ModelFailed() if event.wait:
             yield "wait", lasting(event.wait)
 

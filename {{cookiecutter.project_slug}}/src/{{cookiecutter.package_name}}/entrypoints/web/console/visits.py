@@ -26,7 +26,7 @@ from ..problems import outside
 from .cookies import Seal, cookie_of, mark_of
 from .render import page
 
-MOST_FIELDS, DIGITS = 40, 9
+MOST_FIELDS, DIGITS, MANY = 40, 9, 100
 SIGN_IN = "/sign-in"
 SEE_OTHER = 303
 OURS = {"same-origin", "none"}
@@ -84,6 +84,7 @@ class Visit:
             caller=self.caller,
             may_approve=self.may("approve"),
             waiting=waiting,
+            waiting_told=waiting if waiting < MANY else f"{MANY - 1}+",
             token=token,
             **known,
         )

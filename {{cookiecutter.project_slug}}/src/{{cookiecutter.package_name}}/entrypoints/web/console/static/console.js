@@ -126,7 +126,9 @@ function listen() {
   source.onerror = () => {
     away(true);
     wait = Math.min(wait * 2, SLOWEST);
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || listen(), wait);
+    if (source.readyState !== EventSource.CLOSED) return;
+    refresh(); // the page says what the stream can't: that nobody is signed in, or it is gone
+    setTimeout(() => document.hidden || listen(), wait);
   };
 }
 
@@ -142,9 +144,9 @@ async function send(event) {
     const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
     const page = parse(await answer.text());
     const why = page.getElementById("why");
+    if (once && (answer.ok || answer.status === 409)) once.value = ""; // it has been used, maybe unheard
     if (!answer.ok) return tell(why ? why.textContent : `It was not taken (${answer.status}): send it again.`, "bad");
     form.reset();
-    if (once) once.value = "";
     tell("");
     const there = new URL(answer.url);
     if (there.pathname !== location.pathname) return location.assign(there);
