@@ -22,6 +22,7 @@ from {{ cookiecutter.package_name }}.telemetry.notes import Notes
 
 from ..processes import Process, eventually, free_port
 from .conftest import Database
+from tools.bench import million
 
 Start = Callable[..., Process]
 SLOW = "scripted:echo?seconds=60"
@@ -363,3 +364,11 @@ def test_scheduler_and_worker_wait_for_a_database_that_is_away(start: Start) -> 
     for process in (scheduler, worker):
         process.signal(signal.SIGTERM)
         assert process.ended() == 0, process.output
+
+
+def test_what_the_bench_asks_of_a_million_sessions_can_be_asked(settings: Settings) -> None:
+    async def asked() -> dict[str, float]:
+        async with running(settings, "test") as app:
+            return await million.times(app, ready=[await app.service.begin("go")])
+
+    assert min(asyncio.run(asked()).values()) > 0

@@ -51,7 +51,7 @@ def fill(deploy: Deploy) -> None:
 async def times(app: App, *, ready: Sequence[str]) -> dict[str, float]:
     """The median milliseconds of each."""
     sessions, owner = app.service.sessions, await app.processes.beat()
-    lists = partial(sessions.list, before=None, limit=PAGE)
+    lists = partial(sessions.list, owner=None, before=None, limit=PAGE)
     return {
         "claim": await timed(partial(sessions.claim, session, owner=owner) for session in ready),
         "list": await timed([partial(lists, status=None, agent=None)] * REPEATS),
