@@ -21,8 +21,9 @@ from .terminal import chosen, drawn, running
 
 PICTURES = PROJECT / "docs" / "pictures"
 CLI = str(PROJECT / ".venv" / "bin" / about().slug)
-IS_UP, STOPS = r"is up after", r"Ctrl-C stops it"
-PROMPT, DECISION = r"(?m)^> $", r"approve it\?.*: $"
+PLACE = ".local"
+STOPS = r"Ctrl-C stops it"
+PROMPT, DECISION = r"(?m)^(\x1b\[1m)?> (\x1b\[0m)?$", r"approve it\?.*: (\x1b\[0m)?$"
 
 
 def main() -> int:
@@ -35,7 +36,8 @@ def main() -> int:
         hidden = (given["API_KEY"], given["SECRET_KEY"])
         with running(["make", "up"], folder=PROJECT, environment=given) as up:
             up.until(STOPS)
-            draw("up", chosen(f"$ make up\n{up.shown}", is_news), hidden)
+            shown = up.shown.replace(f"{folder}/database", PLACE)
+            draw("up", chosen(f"$ make up\n{shown}", is_news), hidden)
             draw("chat", chat(given), hidden)
             return console(given)
 
