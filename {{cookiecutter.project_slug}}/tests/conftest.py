@@ -54,8 +54,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: the tests wait for processes as much as they work."""
-    return (os.cpu_count() or 1) + 1
+    """Two for each core: the tests wait for processes as much as they work."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-import coverage
 import httpx2
 import pytest
 
@@ -35,7 +34,6 @@ PACKAGE = about.__module__.partition(".")[0]
 PORT_OF = {"serve": "PORT", "up": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
 AGENTS = Path(__file__).parent / "agents"
 KEPT = ("PATH", "HOME", "LD_LIBRARY_PATH")
-MEASURED = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 OURS = ["entrypoints.web.app", "entrypoints.worker", "entrypoints.scheduler"]
 OURS += ["entrypoints.supervisor", "adapters.schema", "adapters.runtime", "engine"]
 THEIRS = ["alembic.command", "celery.app.control", "celery.worker.strategy", "kombu.transport.pgmq"]
@@ -76,15 +74,14 @@ class Process:
         """What of its lines came on stderr."""
         # One client: each new one would read the machine's certificates, and slow all others down.
         self._client = httpx2.Client(headers=AUTH, timeout=PATIENCE, verify=False)
-        kept = {name: os.environ[name] for name in KEPT + MEASURED if name in os.environ}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         own = {PORT_OF[command[0]]: str(self.port)} if command[0] in PORT_OF else {}
         context = SPAWNED if release else FORKED
         (output, written), (errors, mourned) = (context.Pipe(duplex=False) for _ in "12")
         given = (command, {**kept, **own, **environment}, directory, (written, mourned), release)
         self._process = context.Process(target=_become, args=given, daemon=True)
-        with pytest.MonkeyPatch.context() as here:
-            for name in MEASURED:  # what all are forked from is not measured
-                here.delenv(name, raising=False)
+        with pytest.MonkeyPatch.context() as here:  # its parts are measured, each by itself
+            here.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
             self._process.start()
         self.pid = int(self._process.pid or 0)
         self.name = f"{' '.join(command)}, pid {self.pid}, release {release or 'this'}"
@@ -183,14 +180,6 @@ def _become(
     os.environ.update(environment)
     sys.argv = [PACKAGE, *command]
     agents.__path__.append(str(AGENTS))
-    measured = coverage.process_startup(force=True)
-    for name in MEASURED:  # what `up` starts is measured where it is tested by itself
-        os.environ.pop(name, None)
-    try:
-        if release:
-            import_module(release)
-        main()
-    finally:
-        if measured:
-            measured.stop()
-            measured.save()
+    if release:
+        import_module(release)
+    main()

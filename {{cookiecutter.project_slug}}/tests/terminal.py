@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from .processes import AGENTS, KEPT, MEASURED, PACKAGE, PATIENCE, eventually
+from .processes import AGENTS, KEPT, PACKAGE, PATIENCE, eventually
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MAIN = f"""from {PACKAGE} import agents
@@ -28,7 +28,7 @@ class Terminal:
 
     def __init__(self, *command: str, directory: Path, **environment: str) -> None:
         self._master, slave = pty.openpty()
-        kept = {name: os.environ[name] for name in KEPT + MEASURED if name in os.environ}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         self._process = subprocess.Popen(
             command,
             stdin=slave,

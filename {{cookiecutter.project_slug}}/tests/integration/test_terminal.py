@@ -93,7 +93,7 @@ def test_whoever_looks_on_leaves_by_ctrl_c_and_nothing_is_said_of_it(
     terminal: Callable[..., Terminal],
 ) -> None:
     looking = terminal("sessions", "show", _started(), "--follow", TERM="dumb").shows("> hello")
-    assert looking.type("\x03").ended() == 130
+    assert looking.type("\x03").ended() == 130, looking.shown
     assert looking.shown.endswith(("> hello\n\n^C", "> hello\n\n^C\n"))
 
 

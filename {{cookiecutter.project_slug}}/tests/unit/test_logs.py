@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from {{ cookiecutter.package_name }}.telemetry.spans import Tracer
 from ..conftest import SECRET
 
 log = logging.getLogger("tests")
+UTC_NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -218,6 +220,32 @@ def test_libraries_log_as_we_do_and_only_what_is_worth_it(
     if name != "asyncio":
         theirs.info("I do what I do")
         assert not events(capsys)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Straße",
+        "\u202ereversed\u009b31m\x1b[31m\u2028next",
+        "half of a pair: \ud83d",
+        2**70,
+        {1: "by number"},
+        {"of": [1.5, None, True]},
+    ],
+    ids=["umlaut", "orders", "half", "large", "numbered", "usual"],
+)
+@pytest.mark.factor("XI")
+def test_whatever_an_event_brings_is_one_line_of_ascii(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: object
+) -> None:
+    configure(monkeypatch, "json")
+    log.info("it came", extra={"brought": value, "at": UTC_NOON})
+    line = capsys.readouterr().out
+    assert line.isascii()
+    assert line.rstrip("\n").isprintable()
+    event = json.loads(line)
+    assert event["brought"] == json.loads(json.dumps(value))
+    assert event["at"] == "2026-06-01T12:00:00+00:00"
 
 
 @pytest.mark.factor("XI")

@@ -14,11 +14,11 @@ PATH = "/chat/sessions"
 ONE = PATH + "/{session_id}"
 DONE, DARES, ASKS = "hello", "now", "what"
 """What the agent of these runs answers at once, and what it wants a person for."""
-OWN = (
-    ("DELETE", ONE, "doomed"),
-    ("POST", f"{ONE}/cancel", "doomed"),
-    ("POST", ONE + "/approvals/{request_id}", "waiting"),
-)
+OWN = {
+    f"DELETE {ONE}": "doomed",
+    f"POST {ONE}/cancel": "doomed",
+    f"POST {ONE}/approvals/{{request_id}}": "waiting",
+}
 """Routes that are no use to most sessions, or most sessions none to them."""
 
 
@@ -44,9 +44,11 @@ class Known:
         """What schemathesis.toml says of them; the rest is made up as before."""
         lines = [line for name, ids in vars(self).items() for line in _dictionary(name, ids)]
         lines += [*_bound("session_id", "sessions"), *_bound("request_id", "requests")]
-        for method, path, name in OWN:
-            lines += ["[[operations]]", f"include-path = {json.dumps(path)}"]
-            lines += [f"include-method = {json.dumps(method)}"]
+        for (
+            operation,
+            name,
+        ) in OWN.items():
+            lines += ["[[operations]]", f"include-name = {json.dumps(operation)}"]
             lines += _bound("session_id", name, of="operations.")
         return "\n".join(lines)
 

@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.errors import AdminShutdown, InvalidSchemaName, ReadOnlySqlTransaction, UndefinedTable
@@ -42,7 +41,14 @@ FAULTS = (*AWAY, *OLD)
 UNDONE = (AdminShutdown, ReadOnlySqlTransaction)
 """The server has done nothing, and will do nothing on this connection."""
 
-Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+class Link(AsyncConnection[DictRow]):
+    """A connection of the pool, which knows when it was last used."""
+
+    used = 0.0
+
+
+Pool = AsyncConnectionPool[Link]
 
 
 class Postgres:
@@ -54,10 +60,10 @@ class Postgres:
         self._url = url
         self._application = application
         self._terms = terms
-        self._used: WeakKeyDictionary[object, float] = WeakKeyDictionary()
         prepared = {"prepare_threshold": PREPARE_AFTER if terms.prepare else None}
         self._pool: Pool = AsyncConnectionPool(
             url,
+            connection_class=Link,
             min_size=1,
             max_size=pool_size,
             timeout=terms.wait_seconds,
@@ -73,10 +79,10 @@ class Postgres:
         """For the day that this process ends, or can't be heard, in the middle of a statement."""
         await guard(connection, self._terms.statement_seconds)
 
-    async def _check(self, connection: AsyncConnection[DictRow]) -> None:
+    async def _check(self, connection: Link) -> None:
         """One that has rested. Where one has died, all have: each would cost a wait to find out."""
-        used, self._used[connection] = self._used.get(connection, 0), monotonic()
-        if self._used[connection] - used < REST_SECONDS:
+        used, connection.used = connection.used, monotonic()
+        if connection.used - used < REST_SECONDS:
             return
         try:
             await AsyncConnectionPool.check_connection(connection)
@@ -102,16 +108,19 @@ class Postgres:
     async def _rows(self, sql: str, values: dict[str, object]) -> list[DictRow]:
         asked, began = monotonic(), math.inf
         try:
-            async with self._pool.connection() as connection:
+            connection = await self._pool.getconn()
+            try:
                 began = monotonic()
                 return await self._answer(connection, sql, values)
+            finally:  # by hand: each statement commits itself, and there is one for each request
+                await self._pool.putconn(connection)
         except FAULTS as error:
             raise _told(error) from error
         finally:
-            ended = monotonic()
-            waited = round(min(began, ended) - asked, 3)
-            limit = self._terms.slow_seconds
-            note_slow("statement", sql, seconds=ended - asked, limit=limit, waited=waited)
+            ended, limit = monotonic(), self._terms.slow_seconds
+            if ended - asked > limit:
+                waited = round(min(began, ended) - asked, 3)
+                note_slow("statement", sql, seconds=ended - asked, limit=limit, waited=waited)
 
     async def _answer(
         self, connection: AsyncConnection[DictRow], sql: str, values: dict[str, object]

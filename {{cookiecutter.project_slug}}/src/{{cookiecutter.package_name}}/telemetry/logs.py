@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+import orjson
 from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonEncoder, JsonFormatter
+from pythonjsonlogger.json import JsonEncoder
 
 from ..about import about
 from ..settings import Settings
@@ -22,6 +23,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 session: ContextVar[str] = ContextVar("session", default="")
 """What the events of a request, of a task, and of all that they start are about."""
 
+RESERVED = frozenset(RESERVED_ATTRS)
 # Libraries that say at INFO what we say ourselves, or say it to everyone at every step.
 QUIET = ("alembic", "celery", "httpx2", "kombu", "pgmq", "psycopg.pool", "urllib3", "uvicorn")
 
@@ -100,33 +102,49 @@ class Stream(logging.StreamHandler[Any]):
             log.error("event not logged", extra=what)
 
 
-class Json(JsonFormatter):
+class Json(logging.Formatter):
+    """Put together here and written by the fast encoder where that can and gives ASCII, which no
+    terminal obeys: the library's own way costs a request four times as much, a tenth of its time.
+    """
+
     def __init__(self, constant: dict[str, str]) -> None:
-        super().__init__(
-            "%(levelname)s %(name)s %(message)s",
-            rename_fields={"levelname": "level", "name": "logger", "message": "event"},
-            static_fields=constant,
-        )
-        self._encode = JsonEncoder().encode
+        super().__init__()
+        self._constant = constant
+        self._slow = JsonEncoder(separators=(",", ":"))
 
-    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """By one encoder: another for each line would cost more than the line."""
-        return self._encode(log_data)
-
-    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        return {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **log_data}
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+            **self._constant,
+            **_extra(record),
+        }
+        if record.exc_info:
+            told["exc_info"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            told["stack_info"] = self.formatStack(record.stack_info)
+        try:
+            line = orjson.dumps(told, self._slow.default)
+        except TypeError:
+            return self._slow.encode(told)
+        return line.decode() if line.isascii() else self._slow.encode(told)
 
 
 class Text(logging.Formatter):
     """Time, level, event, key=value: for a person at a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        own = {k: v for k, v in vars(record).items() if k not in RESERVED_ATTRS}
-        pairs = "".join(f" {k}={_short(v)}" for k, v in own.items())
+        pairs = "".join(f" {k}={_short(v)}" for k, v in _extra(record).items())
         time = self.formatTime(record, "%H:%M:%S")
         event = " ".join(record.getMessage().split())
         text = f"{time} {record.levelname.lower():7} {_visible(event)}{pairs}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in RESERVED}
 
 
 def _short(value: object) -> str:

@@ -35,7 +35,7 @@ from .hooks import router as hooks
 from .mcp import router as mcp
 from .observe import Observe
 from .patience import Patient
-from .problems import LastWord, answer_problems, describe_problems
+from .problems import answer_problems, describe_problems
 from .routes import router as probes
 from .stream import Stopping
 from .trace import Traced
@@ -136,7 +136,6 @@ def create_app(
     if settings.cors_origins:
         origins = listed(settings.cors_origins)
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CORS)
-    app.add_middleware(LastWord)
     app.add_middleware(Guard, hosts=listed(settings.allowed_hosts.lower()))
     app.add_middleware(Observe, metrics=metrics)
     if tracer:

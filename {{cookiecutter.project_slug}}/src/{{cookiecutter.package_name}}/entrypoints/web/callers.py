@@ -4,16 +4,16 @@ Pure ASGI, before anything of the request is read: what is not public needs a ke
 nobody has thought of yet.
 """
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import AppError, Forbidden, Unauthorized
 from ...ports import Caller
 from ...ports import Scope as Right
-from .observe import PROBES
+from ...service import Service
+from .observe import PROBES, header
 from .problems import answer
 
 SIGNED = "/hooks"
@@ -50,7 +50,7 @@ def _is_public(path: str) -> bool:
 
 async def _caller(scope: Scope) -> Caller:
     """Whose key came with the request, which is counted."""
-    kind, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    kind, _, key = header(scope, b"authorization").partition(" ")
     if kind.lower() != "bearer":
         raise Unauthorized("there is none: send `Authorization: Bearer KEY`")
     caller: Caller | None = await scope["state"]["identity"].who(key.strip())
@@ -60,16 +60,23 @@ async def _caller(scope: Scope) -> Caller:
     return caller
 
 
+class Asked(NamedTuple):
+    """By whom, and of what. One dependency, as each costs a request as much as its query does."""
+
+    service: Service
+    by: Caller
+
+
 class Needs:
     """A dependency that lets nobody pass but a key with this scope."""
 
     def __init__(self, right: Right) -> None:
         self.right = right
 
-    async def __call__(self, request: Request) -> Caller:
-        caller = cast("Caller", request.state.caller)
-        check_scope(caller, self.right)
-        return caller
+    async def __call__(self, request: Request) -> Asked:
+        state = request.state
+        check_scope(state.caller, self.right)
+        return Asked(state.service, state.caller)
 
 
 def check_scope(caller: Caller, right: Right) -> None:
@@ -77,17 +84,17 @@ def check_scope(caller: Caller, right: Right) -> None:
         raise Forbidden(f"key {caller.name} lacks the scope `{right}`")
 
 
-Chatter = Annotated[Caller, Depends(Needs("chat"))]
-Approver = Annotated[Caller, Depends(Needs("approve"))]
-Admin = Annotated[Caller, Depends(Needs("admin"))]
+Chatter = Annotated[Asked, Depends(Needs("chat"))]
+Approver = Annotated[Asked, Depends(Needs("approve"))]
+Admin = Annotated[Asked, Depends(Needs("admin"))]
 
 
-async def _spender(request: Request, caller: Chatter) -> Caller:
-    await request.state.allowances.take_message(caller)
-    return caller
+async def _spender(request: Request, asked: Chatter) -> Asked:
+    await request.state.allowances.take_message(asked.by)
+    return asked
 
 
-Spender = Annotated[Caller, Depends(_spender)]
+Spender = Annotated[Asked, Depends(_spender)]
 """Who gives agents work, which costs."""
 
 

@@ -15,7 +15,6 @@ from . import bodies, shapes, stream
 from .callers import Admin, Approver, Chatter, Spender
 from .prefer import PreferDep
 from .problems import responses
-from .routes import ServiceDep
 
 PREFIX = "/chat/sessions"
 LAST_PLACE = 2**31 - 1
@@ -23,10 +22,10 @@ BODY = (400, 413, 422)
 router = APIRouter(prefix=PREFIX, tags=["chat"], responses=responses(401, 403, 429, 431, 500, 503))
 
 
-async def _session_id(request: Request, session_id: UUID, service: ServiceDep) -> str:
+async def _session_id(request: Request, session_id: UUID) -> str:
     """A session of the caller's own: another's is as good as none."""
     session.set(str(session_id))  # until the request has ended
-    await service.check_owner(str(session_id), request.state.caller.owner)
+    await request.state.service.check_owner(str(session_id), request.state.caller.owner)
     return str(session_id)
 
 
@@ -64,19 +63,20 @@ Place = Annotated[int, Query(ge=0, le=LAST_PLACE)]
 
 @router.post("", status_code=201, responses=responses(404, *BODY))
 async def start(
-    service: ServiceDep, caller: Spender, response: Response, body: bodies.Start | None = None
+    asked: Spender, response: Response, body: bodies.Start | None = None
 ) -> shapes.Started:
     """Start a session with an agent."""
     body = body or bodies.Start()
-    session_id = await service.start(agent=body.agent, metadata=body.metadata, whose=caller.whose)
+    session_id = await asked.service.start(
+        agent=body.agent, metadata=body.metadata, whose=asked.by.whose
+    )
     return started(session_id, response)
 
 
 @router.get("", responses=responses(422))
-async def sessions(  # noqa: PLR0913
+async def sessions(
     *,
-    service: ServiceDep,
-    caller: Chatter,
+    asked: Chatter,
     status: Status | None = None,
     agent: AgentName = None,
     cursor: Cursor = None,
@@ -84,8 +84,8 @@ async def sessions(  # noqa: PLR0913
 ) -> shapes.Sessions:
     """The sessions, newest first, page by page."""
     before = shapes.Cursor.read(cursor) if cursor else None
-    found = await service.sessions.list(
-        owner=caller.owner, status=status, agent=agent, before=before, limit=limit + 1
+    found = await asked.service.sessions.list(
+        owner=asked.by.owner, status=status, agent=agent, before=before, limit=limit + 1
     )
     page = found[:limit]
     more = len(found) > limit
@@ -93,16 +93,16 @@ async def sessions(  # noqa: PLR0913
 
 
 @router.get("/{session_id}", responses=responses(404, 422))
-async def state(service: ServiceDep, _: Chatter, session_id: SessionId) -> shapes.State:
+async def state(asked: Chatter, session_id: SessionId) -> shapes.State:
     """What is known of a session."""
-    summary = await service.summary(session_id)
-    return shapes.State.of(summary, await service.thread(session_id))
+    summary = await asked.service.summary(session_id)
+    return shapes.State.of(summary, await asked.service.thread(session_id))
 
 
 @router.delete("/{session_id}", status_code=204, responses=responses(404, 422))
-async def delete(service: ServiceDep, _: Admin, session_id: SessionId) -> None:
+async def delete(asked: Admin, session_id: SessionId) -> None:
     """Delete a session with all that belongs to it."""
-    await service.delete(session_id)
+    await asked.service.delete(session_id)
 
 
 @router.post(
@@ -112,8 +112,7 @@ async def delete(service: ServiceDep, _: Admin, session_id: SessionId) -> None:
 )
 async def say(  # noqa: PLR0913
     *,
-    service: ServiceDep,
-    caller: Spender,
+    asked: Spender,
     stopping: StoppingDep,
     response: Response,
     session_id: SessionId,
@@ -122,8 +121,10 @@ async def say(  # noqa: PLR0913
     key: Key = None,
 ) -> shapes.Told:
     """Say something, and wait for what comes of it."""
-    seq = await service.say(session_id, body.text, by=caller.name, key=key, payer=caller.key_id)
-    reply = await service.reply(session_id, seq, seconds=prefer.seconds, stopping=stopping)
+    seq = await asked.service.say(
+        session_id, body.text, by=asked.by.name, key=key, payer=asked.by.key_id
+    )
+    reply = await asked.service.reply(session_id, seq, seconds=prefer.seconds, stopping=stopping)
     if prefer.applied:
         response.headers["Preference-Applied"] = prefer.applied
     if prefer.at_once or not reply.is_settled:
@@ -133,9 +134,9 @@ async def say(  # noqa: PLR0913
 
 
 @router.get("/{session_id}/history", responses=responses(404, 422))
-async def history(service: ServiceDep, _: Chatter, session_id: SessionId) -> shapes.History:
+async def history(asked: Chatter, session_id: SessionId) -> shapes.History:
     """What was said, and what came back: one entry an exchange, in order."""
-    return shapes.History(history=await service.history(session_id))
+    return shapes.History(history=await asked.service.history(session_id))
 
 
 @router.get(
@@ -145,8 +146,7 @@ async def history(service: ServiceDep, _: Chatter, session_id: SessionId) -> sha
 )
 async def events(  # noqa: PLR0913
     *,
-    service: ServiceDep,
-    _: Chatter,
+    asked: Chatter,
     stopping: StoppingDep,
     is_let_in: LetInDep,
     request: Request,
@@ -157,63 +157,66 @@ async def events(  # noqa: PLR0913
 ) -> Response:
     """Every event after a place: a page of JSON, or a stream, as `Accept` wants it."""
     if stream.MEDIA_TYPE not in request.headers.get("accept", ""):
-        return _page(await service.events(session_id, after=after, limit=limit + 1), limit)
-    await service.summary(session_id)
+        return _page(await asked.service.events(session_id, after=after, limit=limit + 1), limit)
+    await asked.service.summary(session_id)
     after = after if last_event_id is None else last_event_id
-    return stream.respond(service, session_id, after=after, stopping=stopping, is_let_in=is_let_in)
+    return stream.respond(
+        asked.service, session_id, after=after, stopping=stopping, is_let_in=is_let_in
+    )
 
 
 @router.post("/{session_id}/approvals/{request_id}", responses=responses(404, 409, *BODY))
 async def decide(
-    service: ServiceDep,
-    session_id: SessionId,
-    request_id: RequestId,
-    body: bodies.Decide,
-    caller: Approver,
+    asked: Approver, session_id: SessionId, request_id: RequestId, body: bodies.Decide
 ) -> shapes.Standing:
     """Approve or deny what the agent wants to do, or answer what it asks."""
-    thread = await service.decide(session_id, request_id, by=caller.name, **dict(body))
+    thread = await asked.service.decide(session_id, request_id, by=asked.by.name, **dict(body))
     return shapes.Standing.of(thread)
 
 
 @router.post("/{session_id}/pause", responses=responses(404, 409, *BODY))
 async def pause(
-    service: ServiceDep, session_id: SessionId, caller: Chatter, body: bodies.Reason | None = None
+    asked: Chatter, session_id: SessionId, body: bodies.Reason | None = None
 ) -> shapes.Standing:
     """Pause a session: what is being done is finished, nothing more is begun."""
     reason = body.reason if body else ""
-    return shapes.Standing.of(await service.pause(session_id, by=caller.name, reason=reason))
+    return shapes.Standing.of(
+        await asked.service.pause(session_id, by=asked.by.name, reason=reason)
+    )
 
 
 @router.post("/{session_id}/resume", responses=responses(404, 409, *BODY))
 async def resume(
-    service: ServiceDep, session_id: SessionId, caller: Spender, body: bodies.Resume | None = None
+    asked: Spender, session_id: SessionId, body: bodies.Resume | None = None
 ) -> shapes.Standing:
     """Resume a paused session, with a bigger budget where that is spent."""
     more = (body or bodies.Resume()).budget
-    thread = await service.resume(session_id, by=caller.name, more=more, payer=caller.key_id)
+    thread = await asked.service.resume(
+        session_id, by=asked.by.name, more=more, payer=asked.by.key_id
+    )
     return shapes.Standing.of(thread)
 
 
 @router.post("/{session_id}/cancel", responses=responses(404, *BODY))
 async def cancel(
-    service: ServiceDep, session_id: SessionId, caller: Chatter, body: bodies.Reason | None = None
+    asked: Chatter, session_id: SessionId, body: bodies.Reason | None = None
 ) -> shapes.Standing:
     """End a session for good."""
     reason = body.reason if body else ""
-    return shapes.Standing.of(await service.cancel(session_id, by=caller.name, reason=reason))
+    return shapes.Standing.of(
+        await asked.service.cancel(session_id, by=asked.by.name, reason=reason)
+    )
 
 
 @router.post("/{session_id}/fork", status_code=201, responses=responses(404, 422))
 async def fork(
-    service: ServiceDep,
-    caller: Spender,
+    asked: Spender,
     response: Response,
     session_id: SessionId,
     at: Annotated[int | None, Query(ge=1, le=LAST_PLACE)] = None,
 ) -> shapes.Started:
     """Start a session with the events of this one, up to there."""
-    return started(await service.fork(session_id, at=at, key_id=caller.key_id), response)
+    return started(await asked.service.fork(session_id, at=at, key_id=asked.by.key_id), response)
 
 
 def started(session_id: str, response: Response) -> shapes.Started:

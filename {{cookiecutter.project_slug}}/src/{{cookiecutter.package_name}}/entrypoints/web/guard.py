@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Collection
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .observe import PROBES
+from .observe import PROBES, header
 from .problems import problem
 
 HEAD_BYTES = 16_384
@@ -27,7 +26,10 @@ RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 class Guard:
-    """Pure ASGI: headers on every answer, hosts that we know, bodies that end."""
+    """Pure ASGI: headers on every answer, hosts that we know, bodies that end; and the last word
+    where nobody expected what happened. Not by a handler: the framework calls that one past
+    everything that puts headers on an answer.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self.app = app
@@ -38,8 +40,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        has_begun = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 own = {name for name, _ in message["headers"]}
                 more = [header for header in RAW if header[0] not in own]
                 message = {**message, "headers": [*message["headers"], *more]}
@@ -53,12 +59,18 @@ class Guard:
             refused = problem(400, "this host is not served here (ALLOWED_HOSTS)")
             await refused(scope, receive, send_guarded)
             return
-        await self.app(scope, Body(receive), send_guarded)
+        try:
+            await self.app(scope, Body(receive), send_guarded)
+        except Exception:  # it goes on to be logged
+            if not has_begun:
+                broken = problem(500, "the fault is ours and has been logged")
+                await broken(scope, receive, send_guarded)
+            raise
 
     def _is_known(self, scope: Scope) -> bool:
         if "*" in self.hosts or scope["path"] in PROBES:  # those are asked by an address
             return True
-        host = Headers(scope=scope).get("host", "").lower()
+        host = header(scope, b"host").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         return any(
             name == known or (known.startswith("*.") and name.endswith(known[1:]))
@@ -76,13 +88,14 @@ class Body:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._until = asyncio.get_running_loop().time() + BODY_SECONDS
+        self._until = 0.0
         self._size = 0
         self._is_over = False
 
     async def __call__(self) -> Message:
         if self._is_over:  # what comes now is the client's goodbye, which may take its time
             return await self._receive()
+        self._until = self._until or asyncio.get_running_loop().time() + BODY_SECONDS
         try:
             async with asyncio.timeout_at(self._until):
                 message = await self._receive()

@@ -4,9 +4,8 @@ import logging
 import re
 import time
 from functools import cache
-from uuid import uuid4
+from random import getrandbits
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...telemetry.logs import request_id, session
@@ -19,6 +18,11 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 PATH_LENGTH = 200
 DECIDE = "/decide/"
 PROBES = {"/health", "/ready", "/metrics"}
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """The first of that name, or nothing: a request has a few, and each is looked at once."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 def shown(path: str) -> str:
@@ -41,8 +45,8 @@ class Observe:
         method = scope["method"] if scope["method"] in METHODS else "other"
         if method == "HEAD":  # as GET; the server leaves the body out
             scope = {**scope, "method": "GET", "is_head": True}
-        given = Headers(scope=scope).get("x-request-id", "")
-        rid = given if ACCEPTED_ID.fullmatch(given) else uuid4().hex
+        given = header(scope, b"x-request-id")
+        rid = given if ACCEPTED_ID.fullmatch(given) else f"{getrandbits(128):032x}"
         token, none = request_id.set(rid), session.set("")
         status = 500
 
@@ -50,7 +54,7 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = rid
+                message["headers"].append((b"x-request-id", rid.encode()))
             await send(message)
 
         try:

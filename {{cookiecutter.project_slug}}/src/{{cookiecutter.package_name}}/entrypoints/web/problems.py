@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import AppError, Unavailable
 from .observe import PATH_LENGTH
@@ -79,31 +78,6 @@ def answer_problems(app: FastAPI) -> None:
         return problem(
             422, "the request does not fit the OpenAPI document at /openapi.json", faults=faults
         )
-
-
-class LastWord:
-    """Answers what nobody expected, and lets it go on to be logged. Here and not by a handler: the
-    framework calls that one past everything that puts headers on an answer.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def send_noted(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noted)
-        except Exception:
-            if scope["type"] == "http" and not has_begun:
-                broken = problem(500, "the fault is ours and has been logged")
-                await broken(scope, receive, send)
-            raise
 
 
 def answer(error: AppError) -> JSONResponse:
