@@ -297,6 +297,16 @@ class Channels:
         raise NotFound(UNKNOWN)
 
 
+def visible(text: str) -> str:
+    """Nothing hides in what a person is to decide, or turns its direction: it is written out."""
+    return "".join(
+        character
+        if character.isprintable() or character == "\n"
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 def asked(request: ToolRequested) -> Asked:
     call = request.call
     return Asked(call.id, call.tool, call.arguments, request.reason, request.permission)

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from {{ cookiecutter.package_name }}.adapters.slack_blocks import blocks, escaped, visible
-from {{ cookiecutter.package_name }}.channels import Address, Asked, Notice
+from {{ cookiecutter.package_name }}.adapters.slack_blocks import blocks, escaped
+from {{ cookiecutter.package_name }}.channels import Address, Asked, Notice, visible
 from {{ cookiecutter.package_name }}.entrypoints.web.app import create_app
 from {{ cookiecutter.package_name }}.entrypoints.web.slack import check
 from {{ cookiecutter.package_name }}.entrypoints.web.slack_payloads import Told, heard, plain
@@ -352,4 +352,4 @@ def test_nothing_that_a_model_says_pings_hides_or_turns_around() -> None:
     assert escaped("<!channel> & <https://a|b>") == "&lt;!channel&gt; &amp; &lt;https://a|b&gt;"
     turned = Asked("c1", "deploy", {"version": "1\u202e2.4"})
     assert "\\u202e" in json.dumps(blocks(notice(request=turned)))
-    assert "".join(map(visible, "é\n\u200b")) == "é\n\\u200b"
+    assert visible("é\n\u200b") == "é\n\\u200b"

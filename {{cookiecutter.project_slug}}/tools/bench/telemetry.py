@@ -20,7 +20,7 @@ from .rig import Deploy, Rig
 from .steps import ours
 
 MOST, MOST_MEMORY = 1.15, 110.0  # 105 MiB
-ROUNDS = 11
+ROUNDS = 21
 SESSIONS, STEPS = 200, 5
 SPANS = 1 + 2 * STEPS + 1
 """Of a session: that it was taken up; each model call and each tool call."""

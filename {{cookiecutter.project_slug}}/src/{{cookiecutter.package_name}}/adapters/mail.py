@@ -15,10 +15,9 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from ..about import about
-from ..channels import Address, Notice, Undeliverable
+from ..channels import Address, Notice, Undeliverable, visible
 from ..errors import Unavailable
 from .letters import ADDRESS, ID, MARK, id_of, thread_of
-from .slack_blocks import visible
 
 SECONDS = 20.0
 PERMANENT = 500
@@ -156,18 +155,13 @@ def _body(notice: Notice) -> str:
     parts = [notice.text]
     if notice.request:
         arguments = json.dumps(notice.request.arguments, indent=2, ensure_ascii=False)
-        parts = [_shown(notice.text), _shown(f"{notice.request.tool} {arguments}")]
+        parts = [visible(notice.text), visible(f"{notice.request.tool} {arguments}")]
     parts.append(MARK)
     if notice.link:
         parts.append(f"The page of it: {notice.link}")
     if notice.code and notice.kind in TO_DECIDE:
         parts += [TO_DECIDE[notice.kind], *_lines(notice)]
     return "\n\n".join(parts) + "\n"
-
-
-def _shown(text: str) -> str:
-    """Nothing hides in what is to be decided, or turns its direction."""
-    return "".join(map(visible, text))
 
 
 def _lines(notice: Notice) -> list[str]:

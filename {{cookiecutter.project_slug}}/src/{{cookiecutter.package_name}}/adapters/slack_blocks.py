@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from ..channels import Notice
+from ..channels import Notice, visible
 
 MOST_TEXT = 35_000
 MOST_SECTION = 2_900
@@ -35,7 +35,7 @@ def blocks(notice: Notice) -> list[Block]:
     if notice.request is None:
         return []
     arguments = json.dumps(notice.request.arguments, indent=2, ensure_ascii=False)
-    shown = "".join(map(visible, f"{notice.request.tool} {arguments}"))
+    shown = visible(f"{notice.request.tool} {arguments}")
     is_whole = len(shown) <= MOST_ARGUMENTS
     return [
         _section(shortened(escaped(notice.text), MOST_SECTION, notice.link)),
@@ -43,13 +43,6 @@ def blocks(notice: Notice) -> list[Block]:
         *([] if is_whole else [_section("There is more of it than fits here.")]),
         *_actions(notice, is_whole=is_whole),
     ]
-
-
-def visible(character: str) -> str:
-    """What turns the direction of a text, or hides in it, is written out."""
-    if character.isprintable() or character == "\n":
-        return character
-    return character.encode("unicode_escape").decode()
 
 
 def modal(action: str, private: str) -> Block:

@@ -60,11 +60,11 @@ async def _caller(scope: Scope) -> Caller:
     return caller
 
 
-class Asked(NamedTuple):
-    """By whom, and of what. One dependency, as each costs a request as much as its query does."""
+class Desk(NamedTuple):
+    """Who asks, and what is asked: one dependency, as each costs a request as much as its query."""
 
     service: Service
-    by: Caller
+    caller: Caller
 
 
 class Needs:
@@ -73,10 +73,10 @@ class Needs:
     def __init__(self, right: Right) -> None:
         self.right = right
 
-    async def __call__(self, request: Request) -> Asked:
+    async def __call__(self, request: Request) -> Desk:
         state = request.state
         check_scope(state.caller, self.right)
-        return Asked(state.service, state.caller)
+        return Desk(state.service, state.caller)
 
 
 def check_scope(caller: Caller, right: Right) -> None:
@@ -84,17 +84,17 @@ def check_scope(caller: Caller, right: Right) -> None:
         raise Forbidden(f"key {caller.name} lacks the scope `{right}`")
 
 
-Chatter = Annotated[Asked, Depends(Needs("chat"))]
-Approver = Annotated[Asked, Depends(Needs("approve"))]
-Admin = Annotated[Asked, Depends(Needs("admin"))]
+Chatter = Annotated[Desk, Depends(Needs("chat"))]
+Approver = Annotated[Desk, Depends(Needs("approve"))]
+Admin = Annotated[Desk, Depends(Needs("admin"))]
 
 
-async def _spender(request: Request, asked: Chatter) -> Asked:
-    await request.state.allowances.take_message(asked.by)
-    return asked
+async def _spender(request: Request, desk: Chatter) -> Desk:
+    await request.state.allowances.take_message(desk.caller)
+    return desk
 
 
-Spender = Annotated[Asked, Depends(_spender)]
+Spender = Annotated[Desk, Depends(_spender)]
 """Who gives agents work, which costs."""
 
 

@@ -63,12 +63,12 @@ Place = Annotated[int, Query(ge=0, le=LAST_PLACE)]
 
 @router.post("", status_code=201, responses=responses(404, *BODY))
 async def start(
-    asked: Spender, response: Response, body: bodies.Start | None = None
+    desk: Spender, response: Response, body: bodies.Start | None = None
 ) -> shapes.Started:
     """Start a session with an agent."""
     body = body or bodies.Start()
-    session_id = await asked.service.start(
-        agent=body.agent, metadata=body.metadata, whose=asked.by.whose
+    session_id = await desk.service.start(
+        agent=body.agent, metadata=body.metadata, whose=desk.caller.whose
     )
     return started(session_id, response)
 
@@ -76,7 +76,7 @@ async def start(
 @router.get("", responses=responses(422))
 async def sessions(
     *,
-    asked: Chatter,
+    desk: Chatter,
     status: Status | None = None,
     agent: AgentName = None,
     cursor: Cursor = None,
@@ -84,8 +84,8 @@ async def sessions(
 ) -> shapes.Sessions:
     """The sessions, newest first, page by page."""
     before = shapes.Cursor.read(cursor) if cursor else None
-    found = await asked.service.sessions.list(
-        owner=asked.by.owner, status=status, agent=agent, before=before, limit=limit + 1
+    found = await desk.service.sessions.list(
+        owner=desk.caller.owner, status=status, agent=agent, before=before, limit=limit + 1
     )
     page = found[:limit]
     more = len(found) > limit
@@ -93,16 +93,16 @@ async def sessions(
 
 
 @router.get("/{session_id}", responses=responses(404, 422))
-async def state(asked: Chatter, session_id: SessionId) -> shapes.State:
+async def state(desk: Chatter, session_id: SessionId) -> shapes.State:
     """What is known of a session."""
-    summary = await asked.service.summary(session_id)
-    return shapes.State.of(summary, await asked.service.thread(session_id))
+    summary = await desk.service.summary(session_id)
+    return shapes.State.of(summary, await desk.service.thread(session_id))
 
 
 @router.delete("/{session_id}", status_code=204, responses=responses(404, 422))
-async def delete(asked: Admin, session_id: SessionId) -> None:
+async def delete(desk: Admin, session_id: SessionId) -> None:
     """Delete a session with all that belongs to it."""
-    await asked.service.delete(session_id)
+    await desk.service.delete(session_id)
 
 
 @router.post(
@@ -112,7 +112,7 @@ async def delete(asked: Admin, session_id: SessionId) -> None:
 )
 async def say(  # noqa: PLR0913
     *,
-    asked: Spender,
+    desk: Spender,
     stopping: StoppingDep,
     response: Response,
     session_id: SessionId,
@@ -121,10 +121,10 @@ async def say(  # noqa: PLR0913
     key: Key = None,
 ) -> shapes.Told:
     """Say something, and wait for what comes of it."""
-    seq = await asked.service.say(
-        session_id, body.text, by=asked.by.name, key=key, payer=asked.by.key_id
+    seq = await desk.service.say(
+        session_id, body.text, by=desk.caller.name, key=key, payer=desk.caller.key_id
     )
-    reply = await asked.service.reply(session_id, seq, seconds=prefer.seconds, stopping=stopping)
+    reply = await desk.service.reply(session_id, seq, seconds=prefer.seconds, stopping=stopping)
     if prefer.applied:
         response.headers["Preference-Applied"] = prefer.applied
     if prefer.at_once or not reply.is_settled:
@@ -134,9 +134,9 @@ async def say(  # noqa: PLR0913
 
 
 @router.get("/{session_id}/history", responses=responses(404, 422))
-async def history(asked: Chatter, session_id: SessionId) -> shapes.History:
+async def history(desk: Chatter, session_id: SessionId) -> shapes.History:
     """What was said, and what came back: one entry an exchange, in order."""
-    return shapes.History(history=await asked.service.history(session_id))
+    return shapes.History(history=await desk.service.history(session_id))
 
 
 @router.get(
@@ -146,7 +146,7 @@ async def history(asked: Chatter, session_id: SessionId) -> shapes.History:
 )
 async def events(  # noqa: PLR0913
     *,
-    asked: Chatter,
+    desk: Chatter,
     stopping: StoppingDep,
     is_let_in: LetInDep,
     request: Request,
@@ -157,66 +157,66 @@ async def events(  # noqa: PLR0913
 ) -> Response:
     """Every event after a place: a page of JSON, or a stream, as `Accept` wants it."""
     if stream.MEDIA_TYPE not in request.headers.get("accept", ""):
-        return _page(await asked.service.events(session_id, after=after, limit=limit + 1), limit)
-    await asked.service.summary(session_id)
+        return _page(await desk.service.events(session_id, after=after, limit=limit + 1), limit)
+    await desk.service.summary(session_id)
     after = after if last_event_id is None else last_event_id
     return stream.respond(
-        asked.service, session_id, after=after, stopping=stopping, is_let_in=is_let_in
+        desk.service, session_id, after=after, stopping=stopping, is_let_in=is_let_in
     )
 
 
 @router.post("/{session_id}/approvals/{request_id}", responses=responses(404, 409, *BODY))
 async def decide(
-    asked: Approver, session_id: SessionId, request_id: RequestId, body: bodies.Decide
+    desk: Approver, session_id: SessionId, request_id: RequestId, body: bodies.Decide
 ) -> shapes.Standing:
     """Approve or deny what the agent wants to do, or answer what it asks."""
-    thread = await asked.service.decide(session_id, request_id, by=asked.by.name, **dict(body))
+    thread = await desk.service.decide(session_id, request_id, by=desk.caller.name, **dict(body))
     return shapes.Standing.of(thread)
 
 
 @router.post("/{session_id}/pause", responses=responses(404, 409, *BODY))
 async def pause(
-    asked: Chatter, session_id: SessionId, body: bodies.Reason | None = None
+    desk: Chatter, session_id: SessionId, body: bodies.Reason | None = None
 ) -> shapes.Standing:
     """Pause a session: what is being done is finished, nothing more is begun."""
     reason = body.reason if body else ""
     return shapes.Standing.of(
-        await asked.service.pause(session_id, by=asked.by.name, reason=reason)
+        await desk.service.pause(session_id, by=desk.caller.name, reason=reason)
     )
 
 
 @router.post("/{session_id}/resume", responses=responses(404, 409, *BODY))
 async def resume(
-    asked: Spender, session_id: SessionId, body: bodies.Resume | None = None
+    desk: Spender, session_id: SessionId, body: bodies.Resume | None = None
 ) -> shapes.Standing:
     """Resume a paused session, with a bigger budget where that is spent."""
     more = (body or bodies.Resume()).budget
-    thread = await asked.service.resume(
-        session_id, by=asked.by.name, more=more, payer=asked.by.key_id
+    thread = await desk.service.resume(
+        session_id, by=desk.caller.name, more=more, payer=desk.caller.key_id
     )
     return shapes.Standing.of(thread)
 
 
 @router.post("/{session_id}/cancel", responses=responses(404, *BODY))
 async def cancel(
-    asked: Chatter, session_id: SessionId, body: bodies.Reason | None = None
+    desk: Chatter, session_id: SessionId, body: bodies.Reason | None = None
 ) -> shapes.Standing:
     """End a session for good."""
     reason = body.reason if body else ""
     return shapes.Standing.of(
-        await asked.service.cancel(session_id, by=asked.by.name, reason=reason)
+        await desk.service.cancel(session_id, by=desk.caller.name, reason=reason)
     )
 
 
 @router.post("/{session_id}/fork", status_code=201, responses=responses(404, 422))
 async def fork(
-    asked: Spender,
+    desk: Spender,
     response: Response,
     session_id: SessionId,
     at: Annotated[int | None, Query(ge=1, le=LAST_PLACE)] = None,
 ) -> shapes.Started:
     """Start a session with the events of this one, up to there."""
-    return started(await asked.service.fork(session_id, at=at, key_id=asked.by.key_id), response)
+    return started(await desk.service.fork(session_id, at=at, key_id=desk.caller.key_id), response)
 
 
 def started(session_id: str, response: Response) -> shapes.Started:
