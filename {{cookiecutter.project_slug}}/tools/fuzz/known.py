@@ -19,7 +19,8 @@ OWN = {
     f"POST {ONE}/cancel": "doomed",
     f"POST {ONE}/approvals/{{request_id}}": "waiting",
 }
-"""Routes that are no use to most sessions, or most sessions none to them."""
+"""Routes that are no use to most sessions, or most sessions none to them; a method and a path are
+one name, as of two conditions schemathesis takes either."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,7 @@ class Known:
         """What schemathesis.toml says of them; the rest is made up as before."""
         lines = [line for name, ids in vars(self).items() for line in _dictionary(name, ids)]
         lines += [*_bound("session_id", "sessions"), *_bound("request_id", "requests")]
-        for (
-            operation,
-            name,
-        ) in OWN.items():
+        for operation, name in OWN.items():
             lines += ["[[operations]]", f"include-name = {json.dumps(operation)}"]
             lines += _bound("session_id", name, of="operations.")
         return "\n".join(lines)

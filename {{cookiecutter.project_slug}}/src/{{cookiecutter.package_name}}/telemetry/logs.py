@@ -104,7 +104,7 @@ class Stream(logging.StreamHandler[Any]):
 
 class Json(logging.Formatter):
     """Put together here and written by the fast encoder where that can and gives ASCII, which no
-    terminal obeys: the library's own way costs a request four times as much, a tenth of its time.
+    terminal obeys; else by the library's.
     """
 
     def __init__(self, constant: dict[str, str]) -> None:
@@ -144,6 +144,7 @@ class Text(logging.Formatter):
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """What the event itself brings."""
     return {name: value for name, value in vars(record).items() if name not in RESERVED}
 
 

@@ -80,7 +80,7 @@ class Span:
         if above and not above.is_handed_on:
             above.waiting.append(self)
             return self
-        for span in self.all() if self.waiting else (self,):
+        for span in self.all():
             span.is_handed_on = True
         self.emit(self)
         return self

@@ -47,7 +47,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 has_begun = True
                 own = {name for name, _ in message["headers"]}
-                more = [header for header in RAW if header[0] not in own]
+                more = [(name, value) for name, value in RAW if name not in own]
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 

@@ -1,10 +1,9 @@
 """A span for each request, part of the caller's trace where it names one; its route is its name."""
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...telemetry.spans import SERVER, Attributes, Span, Tracer
-from .observe import METHODS, PROBES, shown
+from .observe import METHODS, PROBES, header, shown
 
 SERVER_ERROR = 500
 
@@ -26,7 +25,7 @@ class Traced:
             "url.scheme": scope["scheme"],
             "url.path": shown(scope["path"]),
         }
-        parent = Headers(scope=scope).get("traceparent", "")
+        parent = header(scope, b"traceparent")
         name = "HTTP" if method == "_OTHER" else method
         with self.tracer.span(name, SERVER, attributes, traceparent=parent) as span:
             status = SERVER_ERROR
