@@ -27,12 +27,13 @@ from {{ cookiecutter.package_name }}.agent.tools import Context, ToolError, tool
 from {{ cookiecutter.package_name }}.bootstrap import make_tracer
 from {{ cookiecutter.package_name }}.errors import ModelError
 from {{ cookiecutter.package_name }}.settings import Settings
-from {{ cookiecutter.package_name }}.telemetry.otlp import Frame, framed, sampled_by
+from {{ cookiecutter.package_name }}.telemetry.otlp import Frame, encode, framed, sampled_by
 from {{ cookiecutter.package_name }}.telemetry.spans import (
     CLIENT,
     Remote,
     Span,
     Tracer,
+    Value,
     current,
     traceparent,
     within,
@@ -74,7 +75,7 @@ class Recorded:
 
     @property
     def sent(self) -> bytes:
-        return Frame(Resource({"service.name": "tests"})).around(self.ended)
+        return Frame(Resource({"service.name": "tests"})).around(map(encode, self.ended))
 
     @property
     def seen(self) -> list[Exported]:
@@ -147,7 +148,8 @@ def test_of_what_is_not_sampled_nothing_is_kept() -> None:
 
 def test_what_goes_on_after_a_span_has_ended_is_still_part_of_it() -> None:
     recorded = Recorded()
-    claim = recorded.tracer.span("claim", shared=(("gen_ai.conversation.id", "s"),)).end()
+    claim = recorded.tracer.span("claim").end()
+    claim.shared = (("gen_ai.conversation.id", "s"),)
     with within(claim), recorded.tracer.span("step"):
         pass
     first, second = recorded.seen
@@ -336,12 +338,17 @@ def trace(world: World, recorded: Recorded) -> None:
         ("a\ud83db\0", "a?b\0"),
         ("\udcff" + "ä" * 200, "?" + "ä" * 200),
         (("a\ud83d", "\0", "b"), ["a?", "\0", "b"]),
+        (-(2**63) + 1, -(2**63) + 1),
+        (-1, -1),
+        (2**63, "9223372036854775808"),
+        (True, True),
+        (-0.5, -0.5),
     ],
 )
-def test_what_is_no_text_is_no_fault_of_all_that_leaves_with_it(
-    value: str | tuple[str, ...], arrives: object
+def test_what_protobuf_does_not_take_is_no_fault_of_all_that_leaves_with_it(
+    value: Value, arrives: object
 ) -> None:
-    """Models send halves of surrogate pairs, and protobuf takes none."""
+    """Models send halves of surrogate pairs, and may count in numbers beyond 64 bits."""
     recorded = Recorded()
     odd_span = recorded.tracer.span("x\ud83d", attributes={"value": value})
     with odd_span, recorded.tracer.span("other"):

@@ -1,28 +1,26 @@
-"""Spans leave by OTLP, in the SDK's own batches; the SDK's OTEL_… variables say how.
+"""Spans leave by OTLP, in batches; the OTEL_… variables of OpenTelemetry's SDK say how.
 
 Imported where OTEL_EXPORTER_OTLP_ENDPOINT is set, and nowhere else.
 """
 
 import logging
+import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import cast
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.common.v1.common_pb2 import (
-    AnyValue,
-    ArrayValue,
-    InstrumentationScope,
-    KeyValue,
+from opentelemetry.sdk.environment_variables import (
+    OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
+    OTEL_BSP_MAX_QUEUE_SIZE,
+    OTEL_BSP_SCHEDULE_DELAY,
 )
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
-from opentelemetry.proto.trace.v1 import trace_pb2 as messages
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -33,6 +31,7 @@ from opentelemetry.trace import (
 )
 
 from ..about import about
+from ..errors import ConfigError
 from ..settings import Settings
 from .spans import Remote, Shared, Span, Tracer, Value
 
@@ -42,14 +41,18 @@ SAYS = "opentelemetry.exporter"
 """What says at every try what is said here now and then."""
 SAY_SECONDS = 60.0
 FLUSH_SECONDS = 2.0
+MOST_BYTES = 1 << 20
+"""Of a request, beyond which it gets no further span: collectors take a few times as many."""
 CACHED, CACHED_LENGTH = 4096, 100
-SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-RESOURCE_SPANS, SCOPE_SPANS, SPANS = 1, 2, 2
-CONTINUES = 0x80
-HEAD = struct.Struct("<2s16s2s8sBQBQ")
+
+# The numbers of OTLP's fields, and the tags of those that are no text and no message.
+RESOURCE_SPANS, RESOURCE, SCOPE_SPANS, SCOPE, SPANS, ATTRIBUTES = 1, 1, 2, 1, 2, 1
+NAME, SPAN_ATTRIBUTES, KEY, VALUE, STRING, ARRAY, ITEM = 5, 9, 1, 2, 1, 5, 1
 TRACE_ID, SPAN_ID, PARENT_ID, BEGAN, ENDED = b"\x0a\x10", b"\x12\x08", b"\x22\x08", 0x39, 0x41
-"""What a span begins with, by far the most of its fields: their tags, and their lengths."""
-FAILED = messages.Status(code=messages.Status.STATUS_CODE_ERROR)
+KIND, BOOL, INT, DOUBLE_TAG = 0x30, 0x10, 0x18, 0x21
+FAILED = b"\x7a\x02\x18\x02"
+HEAD, DOUBLE = struct.Struct("<2s16s2s8sBQBQ"), struct.Struct("<Bd")
+CONTINUES, INT_BITS = 0x80, 64
 
 
 def make_tracer(settings: Settings, process: str) -> Tracer | None:
@@ -60,64 +63,101 @@ def make_tracer(settings: Settings, process: str) -> Tracer | None:
         return None
     given = settings.otel_exporter_otlp_traces_endpoint
     endpoint = given or f"{str(settings.otel_exporter_otlp_endpoint).rstrip('/')}/v1/traces"
-    batches = BatchSpanProcessor(Exporter(endpoint, provider.resource))
-    provider.add_span_processor(batches)
+    exporter = Exporter(endpoint, provider.resource)
     return Tracer(
-        emit=lambda span: batches.on_end(Ended(span)),
+        emit=exporter.take,
         is_sampled=sampled_by(provider.sampler),
-        close=lambda: _within(FLUSH_SECONDS, provider.shutdown),
+        close=exporter.close,
         has_content=settings.otel_instrumentation_genai_capture_message_content,
     )
 
 
-class Ended(ReadableSpan):
-    """A span of ours with all that is part of it, as the SDK's batches take it."""
-
-    def __init__(self, span: Span) -> None:
-        self.ours = span
-
-    @property
-    def context(self) -> SpanContext:
-        return SAMPLED
-
-
 class Exporter(OTLPSpanExporter):
-    """The SDK's, for spans of our own. One line now and then says that they don't arrive."""
+    """The SDK's, for spans of our own, which a thread sends: a batch as soon as it is full, and
+    what there is now and then. One line at most a minute says that they don't arrive.
+
+    The SDK's own batches ask the kernel at each span whose process this is; and theirs are of 512,
+    where a request costs as much as what is in it.
+    """
 
     def __init__(self, endpoint: str, resource: Resource) -> None:
+        self._batch = _number(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, 2048)
+        self._most = _number(OTEL_BSP_MAX_QUEUE_SIZE, 8192)
+        self._seconds = _number(OTEL_BSP_SCHEDULE_DELAY, 5000) / 1000
         super().__init__(endpoint=endpoint)
         self._frame = Frame(resource)
         self._said_at = -SAY_SECONDS
         self._lost = 0
+        self._queue = deque[Span]()
+        self._awake = threading.Event()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._send, name="spans", daemon=True)
+        self._thread.start()
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        ours = [part for span in spans if isinstance(span, Ended) for part in span.ours.all()]
-        result = self._client.export(self._frame.around(ours))
-        if result.success:
-            return SpanExportResult.SUCCESS
-        self._lost += len(ours)
-        if time.monotonic() - self._said_at > SAY_SECONDS:
-            self._said_at = time.monotonic()
-            why = result.reason or type(result.error).__name__
-            log.warning("spans lost", extra={"count": self._lost, "error": why})
-            self._lost = 0
-        return SpanExportResult.FAILURE
+    def take(self, span: Span) -> None:
+        """As little as can be, since the loop does it at every step."""
+        if len(self._queue) < self._most:
+            self._queue.append(span)
+        else:
+            self._lost += 1
+        if len(self._queue) >= self._batch and not self._awake.is_set():
+            self._awake.set()
+
+    def close(self) -> None:
+        """Sends what is left, but a collector that hangs holds up no end."""
+        self._is_closing = True
+        self._awake.set()
+        self._thread.join(FLUSH_SECONDS)
+        if self._thread.is_alive():
+            log.warning("spans left behind", extra={"seconds": FLUSH_SECONDS})
+        self._client.shutdown()
+
+    def _send(self) -> None:
+        while not self._is_closing:
+            is_full = self._awake.wait(self._seconds)
+            self._awake.clear()
+            self._send_batches(least=self._batch if is_full else 1)
+        self._send_batches(least=1)
+
+    def _send_batches(self, least: int) -> None:
+        while len(self._queue) >= least:
+            spans = self._next()
+            if why := self._fault_of(spans):
+                self._lost += len(spans)
+            if self._lost and time.monotonic() - self._said_at > SAY_SECONDS:
+                self._said_at = time.monotonic()
+                extra = {"count": self._lost, "error": why or f"more than {self._most} wait"}
+                log.warning("spans lost", extra=extra)
+                self._lost = 0
+
+    def _next(self) -> list[bytes]:
+        """A batch; no longer than collectors take, whatever is told of what was said."""
+        spans, size = list[bytes](), 0
+        while self._queue and len(spans) < self._batch and size < MOST_BYTES:
+            added = [encode(span) for span in self._queue.popleft().all()]
+            spans += added
+            size += sum(map(len, added))
+        return spans
+
+    def _fault_of(self, spans: Sequence[bytes]) -> str:
+        """Why these have not arrived; empty if they have."""
+        result = self._client.export(self._frame.around(spans))
+        return "" if result.success else str(result.reason or type(result.error).__name__)
 
 
 class Frame:
     """What surrounds the spans of a request, the same each time."""
 
     def __init__(self, resource: Resource) -> None:
-        attributes = [_key_value(key, cast("Value", v)) for key, v in resource.attributes.items()]
-        message = messages.ResourceSpans(resource=ResourceMessage(attributes=attributes))
-        scope = InstrumentationScope(name=about().slug, version=about().version)
-        self._resource: bytes = message.SerializeToString()
-        self._scope: bytes = messages.ScopeSpans(scope=scope).SerializeToString()
+        told = cast("Mapping[str, Value]", resource.attributes).items()
+        attributes = b"".join(framed(ATTRIBUTES, _pair(name, value)) for name, value in told)
+        scope = framed(1, _text(about().slug)) + framed(2, _text(about().version))
+        self._resource, self._scope = framed(RESOURCE, attributes), framed(SCOPE, scope)
 
-    def around(self, spans: Sequence[Span]) -> bytes:
+    def around(self, spans: Iterable[bytes]) -> bytes:
         """The bytes of a whole ExportTraceServiceRequest."""
-        encoded = b"".join(framed(SPANS, encode(span)) for span in spans)
-        scoped = framed(SCOPE_SPANS, self._scope + encoded)
+        framed_spans = b"".join([framed(SPANS, span) for span in spans])
+        scoped = framed(SCOPE_SPANS, self._scope + framed_spans)
         return framed(RESOURCE_SPANS, self._resource + scoped)
 
 
@@ -130,37 +170,23 @@ def encode(span: Span) -> bytes:
         [
             HEAD.pack(TRACE_ID, ids[0], SPAN_ID, ids[1], BEGAN, span.began, ENDED, span.ended),
             PARENT_ID + span.parent_id.to_bytes(8, "big") if span.parent_id else b"",
-            _named(span.name, span.kind, bool(span.error)),
-            _shared(span.shared),
-            *(_attribute(name, value) for name, value in span.attributes.items()),
+            FAILED if span.error else b"",
+            _named(span.name, span.kind),
+            _constant(span.fixed),
+            _constant(span.shared),
+            *[_attribute(name, value) for name, value in span.attributes.items()],
         ]
     )
 
 
 @lru_cache(CACHED)
-def _named(name: str, kind: int, failed: bool) -> bytes:
-    named = messages.Span(
-        name=_clean(name),
-        kind=cast("messages.Span.SpanKind.ValueType", kind),
-        status=FAILED if failed else None,
-    )
-    encoded: bytes = named.SerializeToString()
-    return encoded
+def _named(name: str, kind: int) -> bytes:
+    return framed(NAME, _text(name)) + bytes((KIND, kind))
 
 
 @lru_cache(CACHED, typed=True)
-def _shared(attributes: Shared) -> bytes:
+def _constant(attributes: Shared) -> bytes:
     return b"".join(_encoded(name, value) for name, value in attributes)
-
-
-def framed(number: int, message: bytes) -> bytes:
-    """A field that is a message: its number, its length in sevens of bits, itself."""
-    head, size = bytearray([number << 3 | 2]), len(message)
-    while size >= CONTINUES:
-        head.append(size % CONTINUES | CONTINUES)
-        size //= CONTINUES
-    head.append(size)
-    return bytes(head) + message
 
 
 def _attribute(name: str, value: Value) -> bytes:
@@ -170,33 +196,57 @@ def _attribute(name: str, value: Value) -> bytes:
 
 
 def _encoded(name: str, value: Value) -> bytes:
-    encoded: bytes = messages.Span(attributes=[_key_value(name, value)]).SerializeToString()
-    return encoded
+    return framed(SPAN_ATTRIBUTES, _pair(name, value))
 
 
 _kept = lru_cache(CACHED, typed=True)(_encoded)
 
 
-def _key_value(name: str, value: Value) -> KeyValue:
-    return KeyValue(key=name, value=_any(value))
+def _pair(name: str, value: Value) -> bytes:
+    return _name(name) + framed(VALUE, _any(value))
 
 
-def _any(value: Value) -> AnyValue:
+@cache
+def _name(name: str) -> bytes:
+    return framed(KEY, name.encode())
+
+
+def _any(value: Value) -> bytes:
     match value:
-        case bool():
-            return AnyValue(bool_value=value)
-        case int():
-            return AnyValue(int_value=value)
-        case float():
-            return AnyValue(double_value=value)
         case str():
-            return AnyValue(string_value=_clean(value))
-    return AnyValue(array_value=ArrayValue(values=map(_any, value)))
+            return framed(STRING, _text(value))
+        case bool():
+            return bytes((BOOL, value))
+        case int() if value.bit_length() < INT_BITS:
+            return bytes((INT,)) + _sevens(value % (1 << INT_BITS))
+        case int():
+            return _any(str(value))
+        case float():
+            return DOUBLE.pack(DOUBLE_TAG, value)
+    return framed(ARRAY, b"".join(framed(ITEM, _any(item)) for item in value))
 
 
-def _clean(text: str) -> str:
+def framed(number: int, message: bytes) -> bytes:
+    """A field that is a message or a text: its number, its length, itself."""
+    tag, size = number << 3 | 2, len(message)
+    if size < CONTINUES:
+        return bytes((tag, size)) + message
+    return bytes((tag,)) + _sevens(size) + message
+
+
+def _sevens(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; all but the last say that there are more."""
+    said = bytearray()
+    while number >= CONTINUES:
+        said.append(number % CONTINUES | CONTINUES)
+        number //= CONTINUES
+    said.append(number)
+    return bytes(said)
+
+
+def _text(text: str) -> bytes:
     """Half a surrogate pair is no text, and would be a fault of all that leaves with it."""
-    return text.encode(errors="replace").decode()
+    return text.encode(errors="replace")
 
 
 def _resource(settings: Settings, process: str) -> Resource:
@@ -226,10 +276,8 @@ def sampled_by(sampler: Sampler) -> Callable[[int, Remote | None], bool]:
     return is_sampled
 
 
-def _within(seconds: float, act: Callable[[], object]) -> None:
-    """Does it, or leaves it: a collector that hangs holds up no end."""
-    thread = threading.Thread(target=act, name="flush", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        log.warning("spans left behind", extra={"seconds": seconds})
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise ConfigError(f"{name} is not a whole number above 0: {text}. As in {name}={default}")
+    return int(text)

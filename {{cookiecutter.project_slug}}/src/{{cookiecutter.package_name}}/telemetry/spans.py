@@ -56,11 +56,13 @@ class Span:
     """What it is part of, until it ends; no longer, or they would hold each other."""
     is_sampled: bool
     attributes: Attributes
+    fixed: Shared
+    """Attributes that all spans of its kind have: they are put into bytes once."""
     shared: Shared
     """Attributes that the spans below it have too."""
     emit: Callable[["Span"], None]
-    id: int = field(default_factory=lambda: getrandbits(64) or 1)
-    began: int = field(default_factory=time_ns)
+    id: int
+    began: int
     ended: int = 0
     error: str = ""
     """The type of what was raised: its text may hold anything."""
@@ -144,15 +146,15 @@ class Tracer:
         kind: int = INTERNAL,
         attributes: Attributes | None = None,
         *,
+        fixed: Shared = (),
         traceparent: str | None = None,
-        shared: Shared = (),
     ) -> Span:
         """Begun now, below the current one; below that of another process, where one is named."""
         above, remote = current.get(), None
         if traceparent is not None:
             above, remote = None, Remote.read(traceparent)
         if above:
-            trace_id, is_sampled, shared = above.trace_id, above.is_sampled, above.shared + shared
+            trace_id, is_sampled = above.trace_id, above.is_sampled
         else:
             trace_id = remote.trace_id if remote else getrandbits(128) or 1
             is_sampled = self.is_sampled(trace_id, remote)
@@ -165,6 +167,9 @@ class Tracer:
             above=above,
             is_sampled=is_sampled,
             attributes=attributes or {},
-            shared=shared,
+            fixed=fixed,
+            shared=above.shared if above else (),
             emit=self.emit,
+            id=getrandbits(64) or 1,
+            began=time_ns(),
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 from ..agent.definition import Agent
@@ -17,7 +18,7 @@ from ..agent.session import Thread
 from ..agent.tools import Context, Tool
 from ..ports import Queue
 from ..service import ADVANCE
-from .spans import CLIENT, CONSUMER, PRODUCER, Attributes, Span, Tracer, within
+from .spans import CLIENT, CONSUMER, PRODUCER, Attributes, Shared, Span, Tracer, within
 
 Act = Callable[..., Coroutine[Any, Any, object]]
 came_from: ContextVar[str] = ContextVar("came_from", default="")
@@ -36,13 +37,8 @@ class TracedModel:
         return self.model.name
 
     async def answer(self, request: Request, *, on_text: Callable[[str], None]) -> Answer:
-        provider, _, name = self.name.partition(":")
-        attributes: Attributes = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": provider,
-            "gen_ai.request.model": name,
-        }
-        with self.tracer.span(f"chat {name}", CLIENT, attributes) as span:
+        name, fixed = _asks(self.model.name)
+        with self.tracer.span(name, CLIENT, fixed=fixed) as span:
             if self.tracer.has_content:
                 span.attributes |= _asked(request)
             answer = await self.model.answer(request, on_text=on_text)
@@ -64,13 +60,9 @@ class TracedTool(Tool):
     tracer: Tracer
 
     async def call(self, arguments: dict[str, Any], context: Context) -> Any:
-        attributes: Attributes = {
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": self.name,
-            "gen_ai.tool.type": "function",
-            "gen_ai.tool.call.id": context.key.rpartition(":")[2],
-        }
-        with self.tracer.span(f"execute_tool {self.name}", attributes=attributes) as span:
+        name, fixed = _executes(self.name)
+        attributes: Attributes = {"gen_ai.tool.call.id": context.key.rpartition(":")[2]}
+        with self.tracer.span(name, attributes=attributes, fixed=fixed) as span:
             if self.tracer.has_content:
                 span.attributes["gen_ai.tool.call.arguments"] = as_json(arguments)
             result = await super().call(arguments, context)
@@ -85,7 +77,7 @@ class TracedQueue:
     tracer: Tracer
 
     async def send(self, task: str, *, lane: str = "default", **arguments: str) -> None:
-        with self.tracer.span(f"send {task}", PRODUCER, _task("send", lane)):
+        with self.tracer.span(f"send {task}", PRODUCER, fixed=_task("send", lane)):
             await self.queue.send(task, lane=lane, **arguments)
 
 
@@ -111,10 +103,10 @@ def trace_slices(tracer: Tracer) -> Callable[[Thread], AbstractContextManager[Sp
         span = tracer.span(
             f"process {ADVANCE}",
             CONSUMER,
-            _task("process", thread.lane),
+            fixed=_task("process", thread.lane),
             traceparent=thread.session.trace,
-            shared=conversation,
         )
+        span.shared = conversation
         return within(span.end())
 
     return taken_up
@@ -133,12 +125,34 @@ def trace_tools(agents: Mapping[str, Agent], tracer: Tracer) -> dict[str, Agent]
     }
 
 
-def _task(operation: str, lane: str) -> Attributes:
-    return {
-        "messaging.system": "celery",
-        "messaging.operation.type": operation,
-        "messaging.destination.name": lane,
-    }
+@cache
+def _asks(model: str) -> tuple[str, Shared]:
+    """What a span of this model is called, and has in any case."""
+    provider, _, name = model.partition(":")
+    fixed = (
+        ("gen_ai.operation.name", "chat"),
+        ("gen_ai.provider.name", provider),
+        ("gen_ai.request.model", name),
+    )
+    return f"chat {name}", fixed
+
+
+@cache
+def _executes(tool: str) -> tuple[str, Shared]:
+    fixed = (
+        ("gen_ai.operation.name", "execute_tool"),
+        ("gen_ai.tool.name", tool),
+        ("gen_ai.tool.type", "function"),
+    )
+    return f"execute_tool {tool}", fixed
+
+
+def _task(operation: str, lane: str) -> Shared:
+    return (
+        ("messaging.system", "celery"),
+        ("messaging.operation.type", operation),
+        ("messaging.destination.name", lane),
+    )
 
 
 def _asked(request: Request) -> Attributes:
