@@ -13,7 +13,6 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 from {{ cookiecutter.package_name }}.agent import events as e
-from {{ cookiecutter.package_name }}.errors import ConfigError
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.telemetry.otlp import MOST_BYTES, Exporter
 from {{ cookiecutter.package_name }}.telemetry.spans import Tracer, Value
@@ -232,13 +231,13 @@ def test_the_trace_is_kept_with_the_message(
     assert settings.otel_exporter_otlp_endpoint is None
 
 
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of three spans, and one more that may wait."""
-    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "3")
-    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+def of_three(settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch) -> Exporter:
+    """Its batches are of three spans; one more may wait."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
+    changes: dict[str, object] = {"otel_exporter_otlp_endpoint": url}
+    changes |= {"otel_bsp_max_export_batch_size": 3, "otel_bsp_max_queue_size": 4}
+    changes |= {"otel_bsp_schedule_delay": 60_000}
+    return Exporter(settings.model_copy(update=changes), Resource({}))
 
 
 def record(exporter: Exporter, count: int, **attributes: Value) -> None:
@@ -248,11 +247,10 @@ def record(exporter: Exporter, count: int, **attributes: Value) -> None:
             pass
 
 
-@pytest.mark.usefixtures("few")
 def test_a_full_batch_leaves_at_once_and_the_rest_at_the_end(
-    collector: Collector,
+    settings: Settings, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exporter = Exporter(collector.url, Resource({}))
+    exporter = of_three(settings, collector.url, monkeypatch)
     record(exporter, 4)
     eventually(lambda: collector.bodies, "a batch is there")
     exporter.close()
@@ -260,20 +258,21 @@ def test_a_full_batch_leaves_at_once_and_the_rest_at_the_end(
     assert batches == [["0", "1", "2"], ["3"]]
 
 
-@pytest.mark.usefixtures("few")
-def test_a_request_is_no_longer_than_a_collector_takes(collector: Collector) -> None:
-    exporter = Exporter(collector.url, Resource({}))
+def test_a_request_is_no_longer_than_a_collector_takes(
+    settings: Settings, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = of_three(settings, collector.url, monkeypatch)
     record(exporter, 3, text="x" * MOST_BYTES)
     exporter.close()
     assert [len(read(body)) for body in collector.bodies] == [1, 1, 1]
 
 
-@pytest.mark.usefixtures("few")
 def test_of_spans_that_come_faster_than_they_leave_it_is_said_how_many_are_lost(
-    caplog: pytest.LogCaptureFixture,
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        exporter = Exporter(f"http://127.0.0.1:{silent.getsockname()[1]}", Resource({}))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        exporter = of_three(settings, url, monkeypatch)
         record(exporter, 3)
         with silent.accept()[0]:
             record(exporter, 6)
@@ -281,10 +280,3 @@ def test_of_spans_that_come_faster_than_they_leave_it_is_said_how_many_are_lost(
         exporter.close()
     (said,) = [vars(record) for record in caplog.records if record.msg == "spans lost"]
     assert said["count"] == 3 + 6 - 4
-
-
-@pytest.mark.parametrize("value", ["soon", "0", "-1", "1.5", "\u0665"])
-def test_a_number_that_is_none_is_a_line(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", value)
-    with pytest.raises(ConfigError, match=f"OTEL_BSP_SCHEDULE_DELAY is not a .*: {value}\\."):
-        Exporter("http://127.0.0.1:1", Resource({}))

@@ -4,7 +4,6 @@ Imported where OTEL_EXPORTER_OTLP_ENDPOINT is set, and nowhere else.
 """
 
 import logging
-import os
 import struct
 import threading
 import time
@@ -14,11 +13,6 @@ from functools import cache, lru_cache
 from typing import cast
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.environment_variables import (
-    OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
-    OTEL_BSP_MAX_QUEUE_SIZE,
-    OTEL_BSP_SCHEDULE_DELAY,
-)
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler
@@ -31,7 +25,6 @@ from opentelemetry.trace import (
 )
 
 from ..about import about
-from ..errors import ConfigError
 from ..settings import Settings
 from .spans import Remote, Shared, Span, Tracer, Value
 
@@ -61,9 +54,7 @@ def make_tracer(settings: Settings, process: str) -> Tracer | None:
     provider = TracerProvider(resource=_resource(settings, process), shutdown_on_exit=False)
     if isinstance(provider.get_tracer(__name__), NoOpTracer):
         return None
-    given = settings.otel_exporter_otlp_traces_endpoint
-    endpoint = given or f"{str(settings.otel_exporter_otlp_endpoint).rstrip('/')}/v1/traces"
-    exporter = Exporter(endpoint, provider.resource)
+    exporter = Exporter(settings, provider.resource)
     return Tracer(
         emit=exporter.take,
         is_sampled=sampled_by(provider.sampler),
@@ -80,11 +71,13 @@ class Exporter(OTLPSpanExporter):
     where a request costs as much as what is in it.
     """
 
-    def __init__(self, endpoint: str, resource: Resource) -> None:
-        self._batch = _number(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, 2048)
-        self._most = _number(OTEL_BSP_MAX_QUEUE_SIZE, 8192)
-        self._seconds = _number(OTEL_BSP_SCHEDULE_DELAY, 5000) / 1000
+    def __init__(self, settings: Settings, resource: Resource) -> None:
+        given = settings.otel_exporter_otlp_traces_endpoint
+        endpoint = given or f"{str(settings.otel_exporter_otlp_endpoint).rstrip('/')}/v1/traces"
         super().__init__(endpoint=endpoint)
+        self._batch = settings.otel_bsp_max_export_batch_size
+        self._most = settings.otel_bsp_max_queue_size
+        self._seconds = settings.otel_bsp_schedule_delay / 1000
         self._frame = Frame(resource)
         self._said_at = -SAY_SECONDS
         self._lost = 0
@@ -274,10 +267,3 @@ def sampled_by(sampler: Sampler) -> Callable[[int, Remote | None], bool]:
         return bool(decision.is_sampled())  # type: ignore[no-untyped-call]
 
     return is_sampled
-
-
-def _number(name: str, default: int) -> int:
-    text = os.environ.get(name) or str(default)
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise ConfigError(f"{name} is not a whole number above 0: {text}. As in {name}={default}")
-    return int(text)
