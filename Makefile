@@ -28,6 +28,7 @@ test: check ## tests of the template, then the default product's own check, test
 	$(BIN)/pytest tests/test_product.py
 
 image: setup ## build the default product's image with real tools, run all of it hardened, and by compose
+	@$(BIN)/python -c 'import sys; from tests.engine import lacking; sys.exit(lacking() or None)'
 	$(BIN)/pytest -s $(CONTAINERS)
 
 check: setup ## lint, types, pages and workflows of the template

@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -52,16 +53,19 @@ class Process:
 
     def __init__(self, *command: str, environment: dict[str, str]) -> None:
         parent = os.getpid()
-        self.said = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115 - it ends with this object
-        self._process = subprocess.Popen(
-            command,
-            cwd="/",  # where no .env is
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self.said,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: leash.tie(parent, signal.SIGQUIT),  # noqa: PLW1509
-        )
+        descriptor, name = tempfile.mkstemp()
+        self._said = Path(name)
+        weakref.finalize(self, self._said.unlink)
+        with os.fdopen(descriptor, "w") as said:
+            self._process = subprocess.Popen(
+                command,
+                cwd="/",  # where no .env is
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: leash.tie(parent, signal.SIGQUIT),  # noqa: PLW1509
+            )
         self.pid = self._process.pid
 
     @property
@@ -70,7 +74,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        return Path(self.said.name).read_text()
+        return self._said.read_text()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -68,7 +68,7 @@ class Tool:
                 if inspect.iscoroutinefunction(self.run):
                     result = await self.run(**given)
                 else:
-                    result = await asyncio.to_thread(self.run, **given)
+                    result = await asyncio.to_thread(self._run, given)
                 if inspect.isawaitable(result):
                     result = await result
         except TimeoutError:
@@ -76,6 +76,12 @@ class Tool:
                 raise
             raise ToolError(f"no result within {self.seconds:g} s") from None
         return plain(result)
+
+    def _run(self, given: dict[str, Any]) -> Any:
+        try:
+            return self.run(**given)
+        except StopIteration as error:
+            raise RuntimeError("StopIteration") from error  # a thread can't hand on that one
 
 
 @overload
