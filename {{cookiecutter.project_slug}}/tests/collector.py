@@ -2,6 +2,7 @@
 
 import gzip
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -28,9 +29,10 @@ class Exported:
 
 @dataclass
 class Collector:
-    """`with Collector() as collector`; every request is answered with this status."""
+    """`with Collector() as collector`; every request is answered with this status, so late."""
 
     status: int = 200
+    seconds: float = 0
     bodies: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
@@ -55,6 +57,7 @@ class Collector:
                     body = gzip.decompress(body)
                 collector.headers.append({k.lower(): v for k, v in self.headers.items()})
                 collector.bodies.append(body)
+                time.sleep(collector.seconds)
                 self.send_response(collector.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -209,11 +209,11 @@ class Settings(BaseSettings):
     """The whole URL, where it is not that one with /v1/traces behind it."""
     otel_instrumentation_genai_capture_message_content: bool = False
     """Prompts, answers, arguments and results go into traces too."""
-    otel_bsp_schedule_delay: int = Field(5000, ge=1)
+    otel_bsp_schedule_delay: int = Field(5000, ge=1, le=86_400_000)
     """Milliseconds between two batches of spans, if none is full before."""
-    otel_bsp_max_export_batch_size: int = Field(2048, ge=1)
+    otel_bsp_max_export_batch_size: int = Field(2048, ge=1, le=100_000)
     """So many spans are a full batch."""
-    otel_bsp_max_queue_size: int = Field(8192, ge=1)
+    otel_bsp_max_queue_size: int = Field(4096, ge=1, le=1_000_000)
     """So many spans may wait; of more it is said how many are lost."""
     sentry_dsn: Annotated[SecretStr, _url("https://", "http://")] | None = None
     """Where errors are reported; empty: nowhere."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -231,11 +232,13 @@ def test_the_trace_is_kept_with_the_message(
     assert settings.otel_exporter_otlp_endpoint is None
 
 
-def of_three(settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch) -> Exporter:
+def of_three(
+    settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch, *, batch: int = 3
+) -> Exporter:
     """Its batches are of three spans; one more may wait."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
     changes: dict[str, object] = {"otel_exporter_otlp_endpoint": url}
-    changes |= {"otel_bsp_max_export_batch_size": 3, "otel_bsp_max_queue_size": 4}
+    changes |= {"otel_bsp_max_export_batch_size": batch, "otel_bsp_max_queue_size": 4}
     changes |= {"otel_bsp_schedule_delay": 60_000}
     return Exporter(settings.model_copy(update=changes), Resource({}))
 
@@ -280,3 +283,47 @@ def test_of_spans_that_come_faster_than_they_leave_it_is_said_how_many_are_lost(
         exporter.close()
     (said,) = [vars(record) for record in caplog.records if record.msg == "spans lost"]
     assert said["count"] == 3 + 6 - 4
+
+
+def test_a_slow_collector_is_asked_now_and_then_and_not_for_each_span(
+    settings: Settings, collector: Collector
+) -> None:
+    collector.seconds = 0.02
+    given: dict[str, object] = {"otel_exporter_otlp_endpoint": collector.url}
+    given |= {"otel_bsp_schedule_delay": 500}
+    exporter = Exporter(settings.model_copy(update=given), Resource({}))
+    began = time.monotonic()
+    for _ in range(100):
+        record(exporter, 1)
+        time.sleep(0.01)
+    exporter.close()
+    assert len(collector.spans) == 100
+    assert len(collector.bodies) <= 2 + (time.monotonic() - began) / 0.5
+
+
+@pytest.mark.parametrize("odd", [None, 10**5000], ids=["none", "huge"])
+def test_what_can_not_be_put_into_bytes_is_lost_alone(
+    settings: Settings,
+    collector: Collector,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    odd: Any,
+) -> None:
+    exporter = of_three(settings, collector.url, monkeypatch)
+    record(exporter, 1, odd=odd)
+    record(exporter, 2)
+    eventually(lambda: "spans lost" in caplog.messages, "it is said")
+    record(exporter, 3)
+    exporter.close()
+    assert len(collector.spans) == 5
+    (said,) = [vars(record) for record in caplog.records if record.msg == "spans lost"]
+    assert (said["count"], said["error"]) == (1, "ValueError" if odd else "TypeError")
+
+
+def test_a_batch_is_no_longer_than_the_queue(
+    settings: Settings, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = of_three(settings, collector.url, monkeypatch, batch=100)
+    record(exporter, 4)
+    eventually(lambda: len(collector.spans) == 4, "as many as may wait leave")
+    exporter.close()

@@ -45,7 +45,7 @@ TRACE_ID, SPAN_ID, PARENT_ID, BEGAN, ENDED = b"\x0a\x10", b"\x12\x08", b"\x22\x0
 KIND, BOOL, INT, DOUBLE_TAG = 0x30, 0x10, 0x18, 0x21
 FAILED = b"\x7a\x02\x18\x02"
 HEAD, DOUBLE = struct.Struct("<2s16s2s8sBQBQ"), struct.Struct("<Bd")
-CONTINUES, INT_BITS = 0x80, 64
+CONTINUES, LEAST_BEYOND = 0x80, 1 << 63
 
 
 def make_tracer(settings: Settings, process: str) -> Tracer | None:
@@ -75,12 +75,12 @@ class Exporter(OTLPSpanExporter):
         given = settings.otel_exporter_otlp_traces_endpoint
         endpoint = given or f"{str(settings.otel_exporter_otlp_endpoint).rstrip('/')}/v1/traces"
         super().__init__(endpoint=endpoint)
-        self._batch = settings.otel_bsp_max_export_batch_size
         self._most = settings.otel_bsp_max_queue_size
+        self._batch = min(settings.otel_bsp_max_export_batch_size, self._most)
         self._seconds = settings.otel_bsp_schedule_delay / 1000
         self._frame = Frame(resource)
-        self._said_at = -SAY_SECONDS
-        self._lost = 0
+        self._why, self._said_at = "", -SAY_SECONDS
+        self._refused = self._lost = self._said = 0
         self._queue = deque[Span]()
         self._awake = threading.Event()
         self._is_closing = False
@@ -92,7 +92,8 @@ class Exporter(OTLPSpanExporter):
         if len(self._queue) < self._most:
             self._queue.append(span)
         else:
-            self._lost += 1
+            self._refused += sum(1 for _ in span.all())
+            self._why = f"more than {self._most} wait"
         if len(self._queue) >= self._batch and not self._awake.is_set():
             self._awake.set()
 
@@ -109,33 +110,42 @@ class Exporter(OTLPSpanExporter):
         while not self._is_closing:
             is_full = self._awake.wait(self._seconds)
             self._awake.clear()
-            self._send_batches(least=self._batch if is_full else 1)
-        self._send_batches(least=1)
+            due = len(self._queue)
+            self._send_batches(due - due % self._batch if is_full else due)
+        self._send_batches(len(self._queue))
 
-    def _send_batches(self, least: int) -> None:
-        while len(self._queue) >= least:
-            spans = self._next()
-            if why := self._fault_of(spans):
-                self._lost += len(spans)
-            if self._lost and time.monotonic() - self._said_at > SAY_SECONDS:
-                self._said_at = time.monotonic()
-                extra = {"count": self._lost, "error": why or f"more than {self._most} wait"}
-                log.warning("spans lost", extra=extra)
-                self._lost = 0
+    def _send_batches(self, due: int) -> None:
+        """So many of those that wait, and none that come meanwhile: those make a batch again."""
+        while due > 0:
+            spans = list[bytes]()
+            size = 0
+            while due > 0 and len(spans) < self._batch and size < MOST_BYTES:
+                due -= 1
+                for span in self._queue.popleft().all():
+                    spans.append(self._encoded(span))
+                    size += len(spans[-1])
+            self._send_batch(list(filter(None, spans)))
 
-    def _next(self) -> list[bytes]:
-        """A batch; no longer than collectors take, whatever is told of what was said."""
-        spans, size = list[bytes](), 0
-        while self._queue and len(spans) < self._batch and size < MOST_BYTES:
-            added = [encode(span) for span in self._queue.popleft().all()]
-            spans += added
-            size += sum(map(len, added))
-        return spans
+    def _encoded(self, span: Span) -> bytes:
+        """Empty of one that can't be: it is lost alone, and the thread goes on."""
+        try:
+            return encode(span)
+        except Exception as error:
+            self._lose(1, error)
+            return b""
 
-    def _fault_of(self, spans: Sequence[bytes]) -> str:
-        """Why these have not arrived; empty if they have."""
+    def _send_batch(self, spans: Sequence[bytes]) -> None:
         result = self._client.export(self._frame.around(spans))
-        return "" if result.success else str(result.reason or type(result.error).__name__)
+        if not result.success:
+            self._lose(len(spans), result.reason or result.error)
+        lost = self._refused + self._lost - self._said
+        if lost and time.monotonic() - self._said_at > SAY_SECONDS:
+            self._said_at, self._said = time.monotonic(), self._said + lost
+            log.warning("spans lost", extra={"count": lost, "error": self._why})
+
+    def _lose(self, count: int, why: str | Exception | None) -> None:
+        self._lost += count
+        self._why = why if isinstance(why, str) else type(why).__name__
 
 
 class Frame:
@@ -201,7 +211,7 @@ def _pair(name: str, value: Value) -> bytes:
 
 @cache
 def _name(name: str) -> bytes:
-    return framed(KEY, name.encode())
+    return framed(KEY, _text(name))
 
 
 def _any(value: Value) -> bytes:
@@ -210,8 +220,8 @@ def _any(value: Value) -> bytes:
             return framed(STRING, _text(value))
         case bool():
             return bytes((BOOL, value))
-        case int() if value.bit_length() < INT_BITS:
-            return bytes((INT,)) + _sevens(value % (1 << INT_BITS))
+        case int() if -LEAST_BEYOND <= value < LEAST_BEYOND:
+            return bytes((INT,)) + _sevens(value % (2 * LEAST_BEYOND))
         case int():
             return _any(str(value))
         case float():

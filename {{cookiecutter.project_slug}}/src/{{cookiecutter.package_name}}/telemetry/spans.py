@@ -24,7 +24,7 @@ HEADER = "traceparent"
 
 Value = str | int | float | bool | tuple[str, ...]
 Attributes = dict[str, Value]
-Shared = tuple[tuple[str, Value], ...]
+Shared = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
