@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import cast
 
@@ -117,22 +117,21 @@ class Exporter(OTLPSpanExporter):
     def _send_batches(self, due: int) -> None:
         """So many of those that wait, and none that come meanwhile: those make a batch again."""
         while due > 0:
-            spans = list[bytes]()
-            size = 0
+            spans, size = list[bytes](), 0
             while due > 0 and len(spans) < self._batch and size < MOST_BYTES:
                 due -= 1
-                for span in self._queue.popleft().all():
-                    spans.append(self._encoded(span))
-                    size += len(spans[-1])
-            self._send_batch(list(filter(None, spans)))
+                for encoded in self._encoded(self._queue.popleft()):
+                    spans.append(encoded)
+                    size += len(encoded)
+            self._send_batch(spans)
 
-    def _encoded(self, span: Span) -> bytes:
-        """Empty of one that can't be: it is lost alone, and the thread goes on."""
-        try:
-            return encode(span)
-        except Exception as error:
-            self._lose(1, error)
-            return b""
+    def _encoded(self, span: Span) -> Iterator[bytes]:
+        """With all that is part of it; one that can't be is lost alone, and the thread goes on."""
+        for part in span.all():
+            try:
+                yield encode(part)
+            except Exception as error:
+                self._lose(1, error)
 
     def _send_batch(self, spans: Sequence[bytes]) -> None:
         result = self._client.export(self._frame.around(spans))
