@@ -108,7 +108,6 @@ def test_a_slow_statement_is_told_by_its_first_words_and_without_its_values(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def act(store: Postgres) -> None:
-        await store.rows("SELECT 1")
         await store.rows(
             "SELECT pg_sleep(0.2),\n    %(password)s::text AS password", password=SECRET
         )
@@ -121,6 +120,17 @@ def test_a_slow_statement_is_told_by_its_first_words_and_without_its_values(
     assert 0.2 <= said["seconds"] < 5
     assert 0 <= said["waited"] < said["seconds"]
     assert SECRET not in caplog.text
+
+
+def test_a_statement_below_the_threshold_is_not_told(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(store: Postgres) -> None:
+        await store.rows("SELECT pg_sleep(0.2)")
+
+    with caplog.at_level(logging.WARNING):
+        scenario(act, database_url, Terms(slow_seconds=30))
+    assert "slow statement" not in caplog.text
 
 
 def test_a_wait_for_a_connection_is_told_as_such_and_has_an_end(
