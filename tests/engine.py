@@ -28,7 +28,13 @@ PACKAGES = {
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
     "/usr/libexec/podman/catatonit": "catatonit",
 }
-STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{0}/images"\nrunroot = "{0}/run"\n'
+STORAGE = """[storage]
+driver = "overlay"
+graphroot = "{0}/images"
+runroot = "{0}/run"
+[storage.options.overlay]
+skip_mount_home = "true"
+"""  # a mount of its own would outlast podman, and the folder could not be removed
 CONTAINERS = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 [engine]
