@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.signatures import MAIL, keys_for, sign
 
-from .processes import free_port
+from tools.stack import free_port
 
 AGENT, ANN, BOB, OPS = "agent@agent.test", "ann@example.com", "bob@example.org", "ops@example.com"
 USER, PASSWORD = "agent", "p@ss/word"

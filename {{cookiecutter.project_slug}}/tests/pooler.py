@@ -14,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from {{ cookiecutter.package_name }}.entrypoints import leash
 
-from .processes import PATIENCE, eventually, free_port
+from .processes import PATIENCE, eventually
+from tools.stack import free_port
 
 CONFIG = """[databases]
 * = host={host} port={port} user={user} password={password}

@@ -8,12 +8,10 @@ import gc
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -29,6 +27,7 @@ from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.entrypoints.cli import main
 
 from tools.keys import AUTH
+from tools.stack import free_port
 
 PACKAGE = about.__module__.partition(".")[0]
 PORT_OF = {"serve": "PORT", "up": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
@@ -52,11 +51,6 @@ def eventually(condition: Callable[[], T | None], claim: str, *, seconds: float 
             return value
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {claim}"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Process:

@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -28,6 +29,8 @@ from .keys import let_in
 LAUNCH = Path(__file__).with_name("launch.py")
 SECRET = "a secret of the bench, long enough to be taken"
 PORT_OF = {"serve": "PORT", "work": "METRICS_PORT", "schedule": "METRICS_PORT"}
+PORTS = range(20_000, 32_000)
+LOOKED_AT = count(os.getpid() * 997)
 PATIENCE = 60.0
 LOOK_SECONDS = 0.02
 T = TypeVar("T")
@@ -44,8 +47,15 @@ def eventually(condition: Callable[[], T | None], claim: str, *, seconds: float 
 
 
 def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
+    """One that the kernel gives to no connection before a server has it: those begin above.
+
+    Each process looks on from a place of its own: two that look at once find two.
+    """
+    while True:
+        with suppress(OSError):
+            place = ("127.0.0.1", PORTS[next(LOOKED_AT) % len(PORTS)])
+            with closing(socket.create_server(place)):
+                return place[1]
 
 
 class Process:

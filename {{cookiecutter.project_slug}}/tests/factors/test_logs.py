@@ -17,8 +17,9 @@ from {{ cookiecutter.package_name }}.about import about
 from ..collector import Collector
 from ..integration.test_traces import CALLER, TRACE
 from ..integration.test_worker import END_ALL_OTHERS
-from ..processes import Process, eventually, free_port
+from ..processes import Process, eventually
 from .test_processes import answered
+from tools.stack import free_port
 
 Start = Callable[..., Process]
 KEYS = {"time", "level", "event", "logger", "service", "version", "release", "environment"}

@@ -13,10 +13,10 @@ from {{ cookiecutter.package_name }}.adapters.cache import RedisCache
 from {{ cookiecutter.package_name }}.errors import Unavailable
 
 from ..formats import Say
-from ..processes import Process, eventually, free_port
+from ..processes import Process, eventually
 from ..wire import Wire
 from .test_processes import answered
-from tools.stack import Postgres, Redis
+from tools.stack import Postgres, Redis, free_port
 
 Start = Callable[..., Process]
 

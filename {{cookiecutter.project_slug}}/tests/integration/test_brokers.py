@@ -20,9 +20,10 @@ from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.errors import Unavailable
 from {{ cookiecutter.package_name }}.settings import Settings
 
-from ..processes import PATIENCE, Process, eventually, free_port
+from ..processes import PATIENCE, Process, eventually
 from .conftest import Database
 from .test_worker import SLOW
+from tools.stack import free_port
 
 RABBITMQ = (
     "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one on the PATH leaves root for another user

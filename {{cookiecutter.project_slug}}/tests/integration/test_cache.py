@@ -18,9 +18,10 @@ from {{ cookiecutter.package_name }}.entrypoints import leash
 from {{ cookiecutter.package_name }}.errors import Unavailable
 from {{ cookiecutter.package_name }}.settings import Settings
 
-from ..processes import PATIENCE, eventually, free_port
+from ..processes import PATIENCE, eventually
 from .conftest import Database
 from .test_brokers import answers
+from tools.stack import free_port
 
 Act = Callable[[Cache], Awaitable[None]]
 Run = Callable[[Act], None]

@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from {{ cookiecutter.package_name }}.entrypoints.cli import cli
 
-from ..processes import Process, eventually, free_port
+from ..processes import Process, eventually
 from .conftest import Database
 from tools.keys import KEY
+from tools.stack import free_port
 
 Start = Callable[..., Process]
 CANARIES = {

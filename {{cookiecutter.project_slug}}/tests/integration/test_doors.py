@@ -23,8 +23,9 @@ from {{ cookiecutter.package_name }}.signatures import MAIL, keys_for
 from .. import mailbox, slack
 from ..conftest import SECRET
 from ..mailbox import AGENT, ANN, BOB, Mailbox, reply, written
-from ..processes import PATIENCE, Process, eventually, free_port
+from ..processes import PATIENCE, Process, eventually
 from ..slack import CHANNEL, Workspace, buttons, command, event, pressed, sent
+from tools.stack import free_port
 
 Reach = Callable[[str], dict[str, str]]
 PAGE = Path(__file__).parents[2] / "docs" / "channels.md"

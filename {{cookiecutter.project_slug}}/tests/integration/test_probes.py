@@ -9,7 +9,8 @@ from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.telemetry import probes
 from {{ cookiecutter.package_name }}.telemetry.metrics import Metrics
 
-from ..processes import eventually, free_port
+from ..processes import eventually
+from tools.stack import free_port
 
 
 def test_a_client_that_says_nothing_keeps_no_thread(

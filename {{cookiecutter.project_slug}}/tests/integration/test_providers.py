@@ -16,8 +16,8 @@ from {{ cookiecutter.package_name }}.settings import Settings
 from ..asking import HELLO, KEY, LOOK, MODELS, REQUEST, Ask
 from ..conftest import SECRET
 from ..formats import Say
-from ..processes import free_port
 from ..wire import WORDS, Wire
+from tools.stack import free_port
 
 
 @pytest.fixture(params=list(MODELS))

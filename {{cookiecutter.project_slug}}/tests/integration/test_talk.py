@@ -17,8 +17,8 @@ from {{ cookiecutter.package_name }}.errors import Unavailable
 
 from .. import slack as slacks
 from ..mailbox import AGENT, ANN, OPS, PASSWORD, USER, Mailbox, certificate, mailbox, only_us
-from ..processes import free_port
 from ..slack import CHANNEL, TOKEN, Workspace, buttons
+from tools.stack import free_port
 
 ASKED = Asked("c1", "deploy", {"version": "1.4.2"})
 

@@ -21,9 +21,10 @@ from {{ cookiecutter.package_name }}.telemetry.spans import Tracer, Value
 from ..collector import Collector, Exported, read
 from ..conftest import SECRET
 from ..formats import Say
-from ..processes import PACKAGE, Process, eventually, free_port
+from ..processes import PACKAGE, Process, eventually
 from ..wire import Wire
 from .conftest import Database
+from tools.stack import free_port
 
 Start = Callable[..., Process]
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -20,9 +20,10 @@ from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.telemetry.metrics import Metrics
 from {{ cookiecutter.package_name }}.telemetry.notes import Notes
 
-from ..processes import Process, eventually, free_port
+from ..processes import Process, eventually
 from .conftest import Database
 from tools.bench import million
+from tools.stack import free_port
 
 Start = Callable[..., Process]
 SLOW = "scripted:echo?seconds=60"

@@ -5,40 +5,57 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
+from statistics import mean
 from time import perf_counter
 
 from ..keys import AUTH
 from ..stack import Process, answers, eventually, free_port
 from . import bare
 from .figures import Figure, interleaved
-from .rig import PROJECT, Rig
+from .rig import PROJECT, Deploy, Rig
 
-ROUNDS, SECONDS, CONNECTIONS = 7, 2.0, 16
+PAIRS, ROUNDS = 3, 5
+"""Two processes alike differ by a twentieth, for as long as they live."""
+SECONDS, CONNECTIONS = 1.0, 16
 LEAST_SHARE = 70
 MOST_MEMORY = 105
 MIB = 1.048576
+WHO = ("ours", "bare")
 PATHS = {"/health": "GET /health", "/chat/sessions?limit=1": "a row read with a key"}
 
 
 def measure(rig: Rig) -> Iterator[Figure]:
-    """Both serve by turns, so that a busy minute of the machine is a busy one for both."""
     with rig.deploy("pgmq:") as deploy:
         deploy.ready(1, "hello")
+        pairs = [rates_of_a_pair(deploy) for _ in range(PAIRS)]
         web = deploy.start("serve")
-        port = free_port()
-        peer = Process(
-            *(sys.executable, "-m", bare.__name__, str(port), deploy.environment["DATABASE_URL"]),
-            environment=dict(os.environ) | {"PYTHONPATH": str(PROJECT)},
-        )
-        try:
-            eventually(lambda: answers(port), "the bare FastAPI answers")
-            for path, name in PATHS.items():
-                runs = {"ours": partial(rate, web.port, path), "bare": partial(rate, port, path)}
-                yield from compared(name, interleaved(runs, rounds=ROUNDS))
-        finally:
-            peer.kill()
+        for path in PATHS:
+            rate(web.port, path)
         memory = web.memory() / MIB
-        yield Figure(name="http: web process, memory", value=memory, unit="MiB", most=MOST_MEMORY)
+    for path, name in PATHS.items():
+        yield from compared(name, {who: mean(pair[path][who] for pair in pairs) for who in WHO})
+    yield Figure(name="http: web process, memory", value=memory, unit="MiB", most=MOST_MEMORY)
+
+
+def rates_of_a_pair(deploy: Deploy) -> dict[str, dict[str, float]]:
+    """Both serve by turns, so that a busy minute of the machine is a busy one for both."""
+    web, port = deploy.start("serve"), free_port()
+    peer = Process(
+        *(sys.executable, "-m", bare.__name__, str(port), deploy.environment["DATABASE_URL"]),
+        environment=dict(os.environ) | {"PYTHONPATH": str(PROJECT)},
+    )
+    found = {}
+    try:
+        eventually(lambda: answers(port), "the bare FastAPI answers")
+        for path in PATHS:
+            runs = {
+                who: partial(rate, at, path) for who, at in zip(WHO, (web.port, port), strict=True)
+            }
+            found[path] = interleaved(runs, rounds=ROUNDS)
+    finally:
+        peer.kill()
+        web.stop()
+    return found
 
 
 def compared(name: str, found: Mapping[str, float]) -> Iterator[Figure]:

@@ -1,8 +1,10 @@
 """What every request leaves behind: an id, a log event, two metrics."""
 
+import asyncio
 import logging
 import re
 import time
+from contextvars import Context, copy_context
 from functools import cache
 from random import getrandbits
 
@@ -36,6 +38,7 @@ class Observe:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
         self._counted = cache(metrics.of_request)
+        self._untold: list[tuple[Context, dict[str, object]]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,4 +83,14 @@ class Observe:
                 "status": status,
                 "ms": round(seconds * 1000, 1),
             }
-            log.info("request answered", extra=extra)
+            if not self._untold:
+                asyncio.get_running_loop().call_soon(self._tell)
+            self._untold.append((copy_context(), extra))
+
+    def _tell(self) -> None:
+        """What one turn of the loop answered, in a row: alone, each line costs four times as much,
+        as nothing of what writes it is in the processor's caches any more.
+        """
+        untold, self._untold = self._untold, []
+        for context, extra in untold:
+            context.run(log.info, "request answered", extra=extra)
