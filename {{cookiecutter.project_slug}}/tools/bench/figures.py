@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import mean, median, quantiles
 
 HEAD = ("figure", "measured", "bound", "ratio", "")
 WIDTH = 70
@@ -53,6 +53,12 @@ def interleaved(runs: Mapping[str, Callable[[], float]], *, rounds: int) -> dict
         for name, run in runs.items():
             found[name].append(run())
     return {name: median(values) for name, values in found.items()}
+
+
+def averaged(pairs: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each over pairs of processes: two alike differ by a twentieth while they live."""
+    first, *others = pairs
+    return {name: mean([value, *(pair[name] for pair in others)]) for name, value in first.items()}
 
 
 def p95(values: Iterable[float]) -> float:

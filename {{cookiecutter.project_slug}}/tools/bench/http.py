@@ -5,57 +5,50 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
-from statistics import mean
 from time import perf_counter
 
 from ..keys import AUTH
 from ..stack import Process, answers, eventually, free_port
 from . import bare
-from .figures import Figure, interleaved
+from .figures import Figure, averaged, interleaved
 from .rig import PROJECT, Deploy, Rig
 
-PAIRS, ROUNDS = 3, 5
-"""Two processes alike differ by a twentieth, for as long as they live."""
-SECONDS, CONNECTIONS = 1.0, 16
+PAIRS, ROUNDS, SECONDS, CONNECTIONS = 3, 5, 1.0, 16
 LEAST_SHARE = 70
 MOST_MEMORY = 105
 MIB = 1.048576
-WHO = ("ours", "bare")
 PATHS = {"/health": "GET /health", "/chat/sessions?limit=1": "a row read with a key"}
 
 
 def measure(rig: Rig) -> Iterator[Figure]:
     with rig.deploy("pgmq:") as deploy:
         deploy.ready(1, "hello")
-        pairs = [rates_of_a_pair(deploy) for _ in range(PAIRS)]
-        web = deploy.start("serve")
-        for path in PATHS:
-            rate(web.port, path)
-        memory = web.memory() / MIB
+        rates, memory = zip(*(of_a_pair(deploy) for _ in range(PAIRS)), strict=True)
     for path, name in PATHS.items():
-        yield from compared(name, {who: mean(pair[path][who] for pair in pairs) for who in WHO})
-    yield Figure(name="http: web process, memory", value=memory, unit="MiB", most=MOST_MEMORY)
+        yield from compared(name, averaged(pair[path] for pair in rates))
+    most = max(memory)
+    yield Figure(name="http: web process, memory", value=most, unit="MiB", most=MOST_MEMORY)
 
 
-def rates_of_a_pair(deploy: Deploy) -> dict[str, dict[str, float]]:
-    """Both serve by turns, so that a busy minute of the machine is a busy one for both."""
+def of_a_pair(deploy: Deploy) -> tuple[dict[str, dict[str, float]], float]:
+    """The rates of both by path, and our memory after that. They serve by turns, so that a busy
+    minute of the machine is a busy one for both.
+    """
     web, port = deploy.start("serve"), free_port()
     peer = Process(
         *(sys.executable, "-m", bare.__name__, str(port), deploy.environment["DATABASE_URL"]),
         environment=dict(os.environ) | {"PYTHONPATH": str(PROJECT)},
     )
-    found = {}
     try:
         eventually(lambda: answers(port), "the bare FastAPI answers")
+        rates = {}
         for path in PATHS:
-            runs = {
-                who: partial(rate, at, path) for who, at in zip(WHO, (web.port, port), strict=True)
-            }
-            found[path] = interleaved(runs, rounds=ROUNDS)
+            runs = {"ours": partial(rate, web.port, path), "bare": partial(rate, port, path)}
+            rates[path] = interleaved(runs, rounds=ROUNDS)
+        return rates, web.memory() / MIB
     finally:
         peer.kill()
         web.stop()
-    return found
 
 
 def compared(name: str, found: Mapping[str, float]) -> Iterator[Figure]:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from statistics import mean
 
 import httpx2
 
@@ -16,13 +15,12 @@ from tests.collector import Collector
 
 from ..keys import AUTH
 from ..stack import Service, eventually
-from .figures import Figure, interleaved
+from .figures import Figure, averaged, interleaved
 from .rig import Deploy, Rig
 from .steps import ours
 
 MOST, MOST_MEMORY = 1.15, 110.0  # 105 MiB
 PAIRS, ROUNDS = 4, 7
-"""Two processes alike differ by a twentieth, for as long as they live."""
 SESSIONS, STEPS = 200, 5
 SPANS = 1 + 2 * STEPS + 1
 """Of a session: that it was taken up; each model call and each tool call."""
@@ -38,8 +36,7 @@ def measure(rig: Rig) -> Iterator[Figure]:
             name: stack.enter_context(rig.deploy(rig.best_broker(), **environment))
             for name, environment in {"off": {}, "on": on}.items()
         }
-        pairs = [costs_of_a_pair(deploys) for _ in range(PAIRS)]
-        costs = {name: mean(pair[name] for pair in pairs) for name in deploys}
+        costs = averaged(costs_of_a_pair(deploys) for _ in range(PAIRS))
         expected = PAIRS * (1 + ROUNDS) * SESSIONS * SPANS
         eventually(lambda: len(collector.spans) >= expected, f"{expected} spans are collected")
         memory = {name: weigh(deploy) for name, deploy in deploys.items()}
